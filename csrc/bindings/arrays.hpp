@@ -21,6 +21,12 @@ std::span<const T> as_span(const Array<T>& array) {
     return {array.data(), static_cast<std::size_t>(array.size())};
 }
 
+// The memory of an array that is written to.
+template <class T, int kFlags>
+std::span<T> as_target(py::array_t<T, kFlags>& array) {
+    return {array.mutable_data(), static_cast<std::size_t>(array.size())};
+}
+
 // A NumPy array that owns the vector's memory.
 template <class T>
 py::array_t<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape = {}) {

@@ -19,10 +19,6 @@ std::span<const MatchRange> as_ranges(const Array<Index>& rows) {
             static_cast<std::size_t>(rows.shape(0))};
 }
 
-std::span<Index> as_output(py::array_t<Index>& array) {
-    return {array.mutable_data(), static_cast<std::size_t>(array.size())};
-}
-
 template <class Token>
 SuffixIndex<Token> suffix_index(const Array<Token>& tokens, const Array<std::uint32_t>& suffixes,
                                 const Array<Index>& token_starts, Index depth) {
@@ -97,7 +93,7 @@ void bind_for(py::module_& m) {
             const MatchQueries<Token> queries{as_span(text), as_ranges(ranges), is_own};
             py::array_t<Index> lengths(ranges.shape(0)), occurrences(ranges.shape(0)),
                 places(ranges.shape(0));
-            const Matches matches{as_output(lengths), as_output(occurrences), as_output(places)};
+            const Matches matches{as_target(lengths), as_target(occurrences), as_target(places)};
             {
                 const py::gil_scoped_release release;
                 longest_matches(index, queries, matches, threads);
@@ -115,7 +111,7 @@ void bind_for(py::module_& m) {
             const MatchQueries<Token> queries{as_span(text), as_ranges(ranges)};
             const auto begins = as_span(places);
             py::array_t<Index> lengths(ranges.shape(0));
-            const auto out = as_output(lengths);
+            const auto out = as_target(lengths);
             {
                 const py::gil_scoped_release release;
                 common_lengths(indexed, queries, begins, out);

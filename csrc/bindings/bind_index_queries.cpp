@@ -58,11 +58,6 @@ TokenSlices slices(const Tokens& tokens, const Places& begins, const Places& end
     return result;
 }
 
-template <class T>
-std::span<T> as_target(py::array_t<T>& array) {
-    return {array.mutable_data(), static_cast<std::size_t>(array.size())};
-}
-
 // Memory of an array that is asked for in huge pages. Up to kMostKept bytes of it are kept when it
 // is freed, for the next array: page faults would take longer than the counting.
 constexpr std::size_t kMostKept = std::size_t{1} << 30;

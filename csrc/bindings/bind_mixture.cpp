@@ -8,11 +8,6 @@ namespace ngramstat::bindings {
 
 namespace {
 
-template <class T>
-std::span<T> as_writable(Array<T>& array) {
-    return {array.mutable_data(), static_cast<std::size_t>(array.size())};
-}
-
 TokenTree to_tree(const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split) {
     TokenTree tree;
     tree.leaf_of.assign(leaf_of.data(), leaf_of.data() + leaf_of.size());
@@ -51,7 +46,7 @@ void bind_counts(py::class_<ContextCounts>& counts) {
                const Array<std::uint64_t>& candidates, Array<std::uint64_t>& known) {
                 const auto stream = as_span(training);
                 const auto searched = as_span(candidates);
-                const auto found = as_writable(known);
+                const auto found = as_target(known);
                 const Counting counting{first_event, first_leave_one_out, continuation_offset,
                                         max_events, threads};
                 const py::gil_scoped_release release;
@@ -94,7 +89,7 @@ void bind_context_counts(py::module_& m) {
                Array<std::int16_t>& fallback_logits, int threads) {
                 const auto tree = to_tree(leaf_of, split);
                 const Decisions decisions{as_span(decision_offsets), as_span(parent_logits),
-                                          as_writable(packed_logits), as_writable(fallback_logits)};
+                                          as_target(packed_logits), as_target(fallback_logits)};
                 const py::gil_scoped_release release;
                 self.interpolate(tree, {raw, continuation}, decisions, threads);
             },
@@ -155,7 +150,7 @@ void bind_mixers(py::module_& m) {
                     throw std::invalid_argument("decision_offsets must not be empty");
                 const Index n = static_cast<Index>(offsets.size()) - 1;
                 Array<double> losses({self.size(), n});
-                const auto out = as_writable(losses);
+                const auto out = as_target(losses);
                 {
                     const py::gil_scoped_release release;
                     self.score(inputs, offsets, out);
@@ -189,7 +184,7 @@ void bind_mixture(py::module_& m) {
                 throw std::invalid_argument("states must be (2, decisions)");
             }
             const auto tree = to_tree(leaf_of, split);
-            const std::span<std::uint16_t> all = as_writable(states);
+            const std::span<std::uint16_t> all = as_target(states);
             const std::size_t n = all.size() / 2;
             const py::gil_scoped_release release;
             write_decision_states(tree, as_span(tokens), as_span(offsets), max_depth, max_nodes,

@@ -158,7 +158,7 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
         [](const Array<Token>& tokens, const Documents& documents, std::uint64_t key,
            Array<Token>& out, int threads) {
             const auto stream = as_span(tokens);
-            const std::span<Token> to{out.mutable_data(), static_cast<std::size_t>(out.size())};
+            const std::span<Token> to = as_target(out);
             const py::gil_scoped_release release;
             shuffle_documents(stream, documents, key, to, threads);
         },
@@ -226,7 +226,7 @@ Singles single_product(const Singles& x, const Singles& weights, Index out_rows,
     }
     Singles out({x.shape(0), static_cast<py::ssize_t>(out_rows), x.shape(2)});
     const SingleBlocks blocks{as_span(x), as_span(weights)};
-    const std::span<float> to(out.mutable_data(), static_cast<std::size_t>(out.size()));
+    const std::span<float> to = as_target(out);
     {
         const py::gil_scoped_release release;
         multiply(blocks, to);

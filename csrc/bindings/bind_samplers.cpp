@@ -29,7 +29,7 @@ void bind_for(py::module_& m) {
                 source.levels.push_back(
                     {n_parents, {as_span(threshold), as_span(alias)}, as_span(children)});
             }
-            const std::span<Token> target(out.mutable_data(), static_cast<std::size_t>(out.size()));
+            const std::span<Token> target = as_target(out);
             const py::gil_scoped_release release;
             sample_trees(source, key, first_leaf, target, threads);
         },
@@ -45,7 +45,7 @@ void bind_for(py::module_& m) {
                                      as_span(token), as_span(next)};
             const std::span<std::uint32_t> walkers(states.mutable_data(),
                                                    static_cast<std::size_t>(states.size()));
-            const std::span<Token> target(out.mutable_data(), static_cast<std::size_t>(out.size()));
+            const std::span<Token> target = as_target(out);
             const py::gil_scoped_release release;
             sample_paths(source, key, first_word, walkers, length, target, threads);
         },
@@ -63,7 +63,7 @@ void bind_for(py::module_& m) {
                 as_span(first), as_span(cumulative), as_span(token), as_span(next), as_span(suffix),
                 first_full,     vocab_size,          never,          words};
             const auto documents = as_span(ends);
-            const std::span<Token> target(out.mutable_data(), static_cast<std::size_t>(out.size()));
+            const std::span<Token> target = as_target(out);
             const py::gil_scoped_release release;
             sample_ngrams(source, key, first_token, start, documents, target, threads);
         },

@@ -28,12 +28,9 @@ inline void require_block(const Array<double>& x, Index rows) {
     }
 }
 
-// A block of `rows` rows, uninitialised, and a view of its memory.
+// A block of `rows` rows, uninitialised.
 inline Array<double> new_block(Index rows) {
     return Array<double>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kBlockSize)});
-}
-inline std::span<double> as_target(Array<double>& block) {
-    return {block.mutable_data(), static_cast<std::size_t>(block.size())};
 }
 
 }  // namespace ngramstat::bindings
