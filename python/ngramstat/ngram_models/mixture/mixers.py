@@ -65,20 +65,28 @@ class TreeMixers:
         # Only in the first pass the second half is new to the mixers.
         learned = train(middle, end, _FIRST_RATE)
         untrained = [_loss(packed_logits[i, middle:end]) for i in self._last_of_chain]
-        means: list[list[NDArray[np.float32]]] = []
         cuts = [end * k // _AVERAGED for k in range(_AVERAGED + 1)]
-        for first, last in pairwise(cuts):
-            train(first, last, _LAST_RATE)
-            weights = [self.group.weights(mixer) for mixer in range(len(self.lengths))]
-            if not means:
-                means = weights
-                continue
-            for mean, array in zip(chain(*means), chain(*weights), strict=True):
-                mean += array
-        for mixer, arrays in enumerate(means):
-            self.group.set_weights(mixer, [array / np.float32(_AVERAGED) for array in arrays])
+        self._train_averaged(
+            lambda first, last: train(first, last, _LAST_RATE), list(pairwise(cuts))
+        )
         better: NDArray[np.bool_] = learned < untrained
         return better
+
+    def _train_averaged(
+        self, train: Callable[[int, int], Floats], parts: Sequence[tuple[int, int]]
+    ) -> None:
+        """Learn from one part after the other, and keep the mean of the weights after each."""
+        sums: list[list[NDArray[np.float32]]] = []
+        for first, last in parts:
+            train(first, last)
+            weights = [self.group.weights(mixer) for mixer in range(len(self.lengths))]
+            if not sums:
+                sums = weights
+                continue
+            for running, array in zip(chain(*sums), chain(*weights), strict=True):
+                running += array
+        for mixer, arrays in enumerate(sums):
+            self.group.set_weights(mixer, [array / np.float32(len(parts)) for array in arrays])
 
     def score(self, decisions: Decisions, states: NDArray[np.uint16]) -> Floats:
         """-ln p of every held-out token of a piece, (lengths, n)."""

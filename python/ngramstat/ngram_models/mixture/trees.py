@@ -27,6 +27,11 @@ _DIMENSIONS = 96
 _PAIR_MEMORY = 1 << 28
 # Tokens from which embeddings are made: a limit of time.
 _EMBEDDING_TOKENS = 30_000_000
+# Depth of each tree whose branches are classes.
+_CLASS_TREE_DEPTHS = [
+    max(depth for tree, depth in CLASSES.values() if tree == k)
+    for k in range(1 + max(tree for tree, _ in CLASSES.values()))
+]
 # Trees of decisions; their probabilities are averaged.
 N_TREES = len(POWERS)
 
@@ -75,8 +80,7 @@ def grow_trees(
         ]
         if has_classes(size):
             jobs += [
-                (embeddings.after, power, max(d for of_tree, d in CLASSES.values() if of_tree == k))
-                for k, power in enumerate(POWERS[:3])
+                (embeddings.after, POWERS[k], depth) for k, depth in enumerate(_CLASS_TREE_DEPTHS)
             ]
         with ThreadPoolExecutor(workspace.threads) as pool:
             grown = list(
