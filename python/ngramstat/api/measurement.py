@@ -321,7 +321,8 @@ def plan(
 ) -> MeasurementPlan:
     """What `measure` would take with these options: passes, memory, temporary disk and time.
 
-    Takes a few seconds, most of them to time the kernels on the first two million tokens.
+    Takes some seconds to time steps on the beginning of the corpus: three lags of C(t) on up to 16
+    million tokens, kernels of H(n) on two million.
 
     Parameters
     ----------

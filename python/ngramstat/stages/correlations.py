@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,17 +20,14 @@ from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.shuffling import SHUFFLED_LAGS
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    SINGLE_BLOCK_SIZE,
-    CountMatrix,
+    PairBuffer,
     PairCounts,
     PairLabel,
     PairMemory,
     PairsAtLag,
-    bilinear_forms_by_class,
     count_document_tokens,
     count_pairs,
     multiply_pairs,
-    multiply_pairs_by_class,
     pair_bytes,
 )
 from ngramstat.runtime.workspace import Workspace
@@ -39,13 +37,13 @@ from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
 
 __all__ = ["LagStage"]
 
-# Work at one lag, nearly independent of the corpus: products with its pairs in single precision,
-# each of sixteen vectors, and in double, one way and the other; passes over the documents'
-# composition; passes over the tokens beside counting, as wide as those for the first moments of the
-# cross-fits (sums by document, by position, first moments) and for the third.
-_PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 7, 2, 7, 3
-# Products at a lag of the shuffled copy.
-_NULL_PRODUCTS = 4
+# Passes over the tokens at one lag, beside counting.
+_TOKEN_PASSES = 3
+# Tokens at the beginning of the corpus on which lags are measured for the time, and the part of
+# them that tells what grows with the tokens.
+_TIMED_TOKENS, _TIMED_PART = 16_000_000, 4
+# Lags counted for the time, of which the second half tells: two groups that are counted together.
+_COUNTED_LAGS = 8
 # Products of eight vectors each way without counts.
 _MATRIX_FREE_PRODUCTS = 30
 # Stacks and buffers of threads and code that is run for the first time, about, in the first stage.
@@ -118,6 +116,7 @@ class LagStage(Stage[LagMeasurement]):
         if most > workspace.usable_bytes:
             most = held + max(counting, measuring) + token_bytes
         least = fixed + matrix + measuring
+        fits = least <= workspace.usable_bytes
         return Cost(
             self.name,
             passes=math.ceil(
@@ -128,7 +127,9 @@ class LagStage(Stage[LagMeasurement]):
             memory_bytes=workspace.expected_peak(most, least),
             least_memory_bytes=workspace.limit_to_hold(int(least)),
             disk_bytes=disk,
-            seconds=counted.seconds(n_lags, sequential=options.sequential),
+            seconds=self._seconds(workspace, counted.distinct_pairs)
+            if fits and sample.timed
+            else math.nan,
         )
 
     def _cost_matrix_free(
@@ -148,6 +149,80 @@ class LagStage(Stage[LagMeasurement]):
             seconds=counted.seconds_of_matrix_free_product() * products * n_lags,
         )
 
+    def _seconds(self, workspace: Workspace, distinct_pairs: float) -> float:
+        """Seconds of all lags, from measuring three of them on the beginning of the corpus.
+
+        Searches of singular vectors take what they take. Of what a larger beginning takes more,
+        about half grows with the tokens (passes) and half with their distinct pairs (products).
+        """
+        corpus, lags = self._design.corpus, self._options.lags
+        n, middle = corpus.n_tokens, len(lags) // 2
+        if n <= _TIMED_TOKENS:
+            return self._timed(self._design, lags[middle : middle + 3], workspace).seconds
+        part = _TIMED_TOKENS // _TIMED_PART
+        lag = min(lags[middle], part // _TIMED_PART)
+        # The smaller part comes second, when the code has run once.
+        many, few = (
+            self._timed(head(corpus, size), (lag, lag + 1, lag + 2), workspace)
+            for size in (_TIMED_TOKENS, part)
+        )
+        growth = (n - _TIMED_TOKENS) / (_TIMED_TOKENS - part)
+        more_pairs = max(distinct_pairs - many.distinct_pairs, 0)
+        growth += more_pairs / max(many.distinct_pairs - few.distinct_pairs, 1)
+        return many.seconds + max(many.seconds - few.seconds, 0.0) * growth / 2
+
+    def _timed(
+        self, design: SamplingDesign, lags: tuple[int, ...], workspace: Workspace
+    ) -> _TimedLags:
+        """What all lags of a design take, from measuring up to three of them."""
+        options, n_lags = dataclasses.replace(self._options, lags=lags), len(self._options.lags)
+        counting, distinct_pairs = _counting_seconds(design, workspace)
+        times = [time.perf_counter()]
+        measured = measure_lags(design, options, lags, workspace=workspace)
+        times += [time.perf_counter() for _ in measured]
+        first, *further = (float(step) for step in np.diff(times))
+        if not further:
+            return _TimedLags(n_lags * first, distinct_pairs)
+        measuring = sum(further) / len(further)
+        # Before the first lag come the composition of the documents and the null.
+        once = max(first - measuring - len(lags) * counting, 0.0)
+        return _TimedLags(once + n_lags * (counting + measuring), distinct_pairs)
+
+
+@dataclass(frozen=True)
+class _TimedLags:
+    """What was seen of the lags of a corpus.
+
+    Attributes
+    ----------
+    seconds : float
+        Of all lags.
+    distinct_pairs : int
+        At one of them.
+    """
+
+    seconds: float
+    distinct_pairs: int
+
+
+def _counting_seconds(design: SamplingDesign, workspace: Workspace) -> tuple[float, int]:
+    """Seconds of counting a lag, among others and in memory used before; and distinct pairs."""
+    corpus, buffer = design.corpus, PairBuffer()
+    times, distinct_pairs = [], 0
+    for counts in count_pairs(
+        corpus.tokens,
+        corpus.vocab_size,
+        design.documents,
+        range(1, min(_COUNTED_LAGS, corpus.n_tokens - 1) + 1),
+        threads=workspace.threads,
+        memory_limit=workspace.memory_budget(),
+        buffer=buffer,
+    ):
+        distinct_pairs = _entries(counts)
+        times.append(time.perf_counter())
+    half = max(len(times) // 2, 1)
+    return (times[-1] - times[half - 1]) / half, distinct_pairs
+
 
 def _krylov_bytes(sample: CorpusSample) -> int:
     return _KRYLOV_BLOCKS * sample.occurring_items * BLOCK_SIZE * 8
@@ -161,9 +236,6 @@ class _CountedSample:
     ----------
     sample : CorpusSample
     lag : int
-    counts : PairCounts
-    documents : CountMatrix
-        Tokens of each document of the sample.
     distinct_pairs : float
         Distinct pairs of the corpus at one lag.
     composition_bytes : float
@@ -172,8 +244,6 @@ class _CountedSample:
 
     sample: CorpusSample
     lag: int
-    counts: PairCounts
-    documents: CountMatrix
     distinct_pairs: float
     composition_bytes: float
 
@@ -197,59 +267,12 @@ class _CountedSample:
         return cls(
             sample,
             lag,
-            counts,
-            documents,
             min(
                 _entries(counts) * sample.growth**power,
                 float(sample.occurring_items) ** 2,
             ),
             documents.nbytes * sample.growth + 8 * n_documents,
         )
-
-    def seconds(self, n_lags: int, *, sequential: bool) -> float:
-        """Seconds of some lags of the whole corpus."""
-        sample, design, threads = self.sample, self.sample.occurring, self.sample.threads
-        vocab_size, within = design.corpus.vocab_size, self.counts.within
-        assert isinstance(within, CountMatrix)
-        ones = np.ones((1, 2, SINGLE_BLOCK_SIZE), np.float32)
-        single = np.ones((1, vocab_size, SINGLE_BLOCK_SIZE), np.float32)
-        double = np.ones((vocab_size, BLOCK_SIZE))
-        product = sample.time(lambda: within.multiply_single(single, ones, threads))
-        product += sample.time(lambda: within.multiply_transposed_single(single, ones, threads))
-        exact = sample.time(lambda: within.multiply(double, 1.0, 1.0, threads))
-        exact += sample.time(lambda: within.multiply_transposed(double, 1.0, 1.0, threads))
-        rates, halves = np.ones(len(design.documents)), design.documents.halves
-        composition = sample.growth * sample.time(
-            lambda: self.documents.multiply_gram_single(single, ones, rates, halves, threads)
-        )
-        counting = sample.time(lambda: _count_pairs(design, self.lag, threads)) * sample.growth
-        pairs = self.distinct_pairs / max(within.nnz, 1)
-        seconds = pairs * (_PRODUCTS * product + _DOUBLE_PRODUCTS * exact)
-        seconds = n_lags * (seconds + counting + self._seconds_of_token_passes() * sample.growth)
-        if sequential:
-            seconds += n_lags * _COMPOSITION_PRODUCTS * composition
-            of_null = pairs * _NULL_PRODUCTS * product + 2 * _NULL_PRODUCTS * composition
-            seconds += len(SHUFFLED_LAGS) * (of_null + counting)
-        return seconds
-
-    def _seconds_of_token_passes(self) -> float:
-        """Those of one lag of the sample, beside counting."""
-        sample, design = self.sample, self.sample.occurring
-        corpus, documents, threads = design.corpus, design.documents, sample.threads
-        pairs = PairsAtLag(corpus.tokens, corpus.vocab_size, self.lag)
-        vectors = np.ones((2, 2, corpus.vocab_size))
-        blocks = np.ones((2, 2, corpus.vocab_size, BLOCK_SIZE), np.float32)
-        first = sample.time(
-            lambda: multiply_pairs_by_class(
-                pairs, vectors, vectors, documents, across=True, by=PairLabel.fold, threads=threads
-            )
-        )
-        third = sample.time(
-            lambda: bilinear_forms_by_class(
-                pairs, blocks, blocks, documents, across=True, by=PairLabel.fold, threads=threads
-            )
-        )
-        return _TOKEN_PASSES * first + third
 
     def seconds_of_matrix_free_product(self) -> float:
         """Seconds of one product of the whole corpus without counts."""

@@ -1,8 +1,8 @@
 """What a measurement will take before any of it is done: passes, memory, disk and time.
 
 Memory follows from sizes and from a sample of the corpus (distinct pairs, distinct tokens of a
-document); time from running the kernels on that sample for a few seconds. Each stage knows its own
-cost; a plan puts them together.
+document); time from running steps on the beginning of the corpus for some seconds. Each stage knows
+its own cost; a plan puts them together.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def make_plan(
     stages : sequence of Stage
     workspace : Workspace
     timed : bool
-        Run kernels on a sample for the time, a few seconds.
+        Run steps on the beginning of the corpus for the time, some seconds.
 
     Raises
     ------
