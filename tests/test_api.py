@@ -174,6 +174,89 @@ def test_parts_without_a_field_are_computed_again(tmp_path):
     assert cache.load("lag", 1, {"lag": 1}, More) is None
 
 
+def test_any_changed_bit_of_a_part_is_noticed_and_said(tmp_path, caplog):
+    """The part is the one that was saved, to the last bit, or it is not given out at all."""
+    cache = PartCache(tmp_path, {})
+    saved = Numbers(np.arange(6, dtype=np.uint16).reshape(2, 3), 0.1)
+    cache.save("lag", 1, {"lag": 1}, saved)
+    path = cache.path("lag", 1, {"lag": 1})
+    whole = path.read_bytes()
+    bits = np.random.default_rng(0).integers(8, size=len(whole))
+    noticed = 0
+    for at, bit in enumerate(bits):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << bit
+        path.write_bytes(changed)
+        caplog.clear()
+        part = cache.load("lag", 1, {"lag": 1}, Numbers)
+        if part is None:
+            noticed += 1
+            assert str(path) in caplog.text
+            assert "it is computed again" in caplog.text
+        else:  # a date, for instance, is no part of the value
+            assert part.x.dtype == saved.x.dtype
+            assert part.x.tolist() == saved.x.tolist()
+            assert part.y == saved.y
+    # Names, headers and data of three arrays are most of so small a file.
+    assert noticed > len(whole) // 3
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert cache.load("lag", 1, {"lag": 1}, Numbers) is None
+
+
+def test_parts_with_each_others_names_are_noticed(tmp_path, caplog):
+    cache = PartCache(tmp_path, {})
+    first, second = {"lag": 1}, {"lag": 2}
+    cache.save("lag", 1, first, Numbers(np.arange(3), 1.0))
+    cache.save("lag", 1, second, Numbers(np.arange(3), 2.0))
+    one, two = (cache.path("lag", 1, key) for key in (first, second))
+    one.rename(tmp_path / "between")
+    two.rename(one)
+    (tmp_path / "between").rename(two)
+    assert cache.load("lag", 1, first, Numbers) is None
+    assert cache.load("lag", 1, second, Numbers) is None
+    assert caplog.text.count("its checksum differs") == 2
+
+
+def test_arrays_that_were_changed_under_an_old_checksum_are_noticed(tmp_path):
+    """Whatever wrote the file with valid sums of its own: only what was saved counts."""
+    cache = PartCache(tmp_path, {})
+    cache.save("lag", 1, {"lag": 1}, Numbers(np.arange(3), 0.1))
+    path = cache.path("lag", 1, {"lag": 1})
+    with np.load(path) as file:
+        arrays = dict(file)
+    changes = {
+        "data": {"value.x": arrays["value.x"] + 1},
+        "type": {"value.x": arrays["value.x"].view(np.uint64)},
+        "shape": {"value.x": arrays["value.x"].reshape(3, 1)},
+        "name": {"value.z": np.arange(2)},
+    }
+    for change in changes.values():
+        np.savez(path, **{**arrays, **change})
+        assert cache.load("lag", 1, {"lag": 1}, Numbers) is None
+    np.savez(path, **{name: a for name, a in arrays.items() if name != "checksum"})
+    assert cache.load("lag", 1, {"lag": 1}, Numbers) is None
+    np.savez(path, **arrays)
+    assert cache.load("lag", 1, {"lag": 1}, Numbers).y == 0.1
+
+
+def test_a_damaged_part_of_a_run_is_computed_again(corpus, tmp_path, caplog):
+    plain = ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    parts = sorted((tmp_path / "run" / "parts").glob("*.npz"))
+    kept = parts[0].read_bytes()
+    for part in parts:
+        data = bytearray(part.read_bytes())
+        data[len(data) // 2] ^= 4
+        part.write_bytes(data)
+    again = ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert without_provenance(again) == without_provenance(plain)
+    assert all(str(part) in caplog.text for part in parts)
+    assert len(parts[0].read_bytes()) == len(kept)
+    caplog.clear()
+    ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert "computed again" not in caplog.text
+
+
 def test_a_part_with_a_pickle_inside_is_not_loaded(tmp_path):
     cache = PartCache(tmp_path, {})
     path = cache.path("lag", 1, {"lag": 1})

@@ -12,7 +12,6 @@ import math
 import os
 import secrets
 import stat
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -252,7 +251,11 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
         # Opened here, because np.load leaves a damaged file open when it fails.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    # zipfile and numpy raise what comes of a changed bit: NotImplementedError of an unknown
+    # compression, RuntimeError of an encryption flag, zlib.error, SyntaxError of a header and more.
+    except Exception as error:
         raise InputError(f"{path}: damaged: {reason(error)}") from error
 
 

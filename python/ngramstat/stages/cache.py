@@ -2,8 +2,9 @@
 
 A part is one value in one ``.npz`` file whose name is a hash of everything that determines it: the
 corpus, the stage and its version, the options it depends on, and this package's version. A part
-that is there is complete (it was renamed into place after it reached the disk) and is the right
-one.
+that is there is complete: it was renamed into place after it reached the disk. Its checksum covers
+that hash and all arrays, so that a file that was damaged or renamed since is noticed; the part is
+then made again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.runtime.files import read_arrays, sha256_array, write_arrays
-from ngramstat.stages.codec import from_arrays, to_arrays
+from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
+from ngramstat.runtime.log import warn
+from ngramstat.stages.codec import from_arrays, sealed, to_arrays, unsealed
 from ngramstat.version import __version__
 
 __all__ = ["PartCache", "corpus_identity"]
@@ -75,25 +77,34 @@ class PartCache:
         """
         if self._directory is None:
             return None
-        text = json.dumps([self._identity, kind, version, dict(key)], sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-        return self._directory / f"{kind}-{digest}.npz"
+        return self._directory / f"{kind}-{self._digest(kind, version, key)[:32]}.npz"
 
     def load(
         self, kind: str, version: int, key: Mapping[str, Any], value: type[Value]
     ) -> Value | None:
-        """A part, which is a `value`; None if it is not there or its file is damaged."""
+        """A part, which is a `value`; None, with a warning, if its file is not what was saved.
+
+        None without a warning if there is no file.
+        """
         path = self.path(kind, version, key)
-        if path is None or not path.is_file():
+        if path is None or not path.exists():
             return None
         try:
-            return from_arrays(value, read_arrays(path))
-        except (InputError, KeyError, TypeError, ValueError):
-            # A part only saves time: a damaged one is computed again and replaced.
+            arrays = unsealed(read_arrays(path), self._digest(kind, version, key))
+            return from_arrays(value, arrays)
+        # A part only saves time, and its file may hold anything: sizes that do not fit in memory,
+        # too, where a bit of a shape has changed.
+        except (InputError, MemoryError, KeyError, TypeError, ValueError) as error:
+            why = reason(error).removeprefix(f"{path}: ")
+            warn(f"{path}: is not the part that was saved ({why}); it is computed again")
             return None
 
     def save(self, kind: str, version: int, key: Mapping[str, Any], value: Any) -> None:
         """Keep a part, atomically."""
         path = self.path(kind, version, key)
         if path is not None:
-            write_arrays(path, to_arrays(value))
+            write_arrays(path, sealed(to_arrays(value), self._digest(kind, version, key)))
+
+    def _digest(self, kind: str, version: int, key: Mapping[str, Any]) -> str:
+        text = json.dumps([self._identity, kind, version, dict(key)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,12 +1,14 @@
 """Frozen dataclasses to arrays and back, for finished parts of a run.
 
 A value is written as its arrays and one JSON layout that says where each of them belongs. Numbers
-in the layout keep all their digits, so a part that was read equals the part that was written.
+in the layout keep all their digits, so a part that was read equals the part that was written. A
+checksum of all arrays, and of the part that they are, tells whether a file still holds them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -15,12 +17,13 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["from_arrays", "to_arrays"]
+__all__ = ["from_arrays", "sealed", "to_arrays", "unsealed"]
 
 Value = TypeVar("Value")
 
 _LAYOUT = "layout"
 _ARRAY = "array"
+_CHECKSUM = "checksum"
 
 
 def to_arrays(value: Any) -> dict[str, NDArray[Any]]:
@@ -65,6 +68,45 @@ def from_arrays(kind: type[Value], arrays: Mapping[str, NDArray[Any]]) -> Value:
 
     value: Value = unpack(kind, json.loads(arrays[_LAYOUT].tobytes()))
     return value
+
+
+def sealed(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    """Arrays, and with them a checksum of their names, types, shapes and bytes and of `part`.
+
+    Parameters
+    ----------
+    arrays : dict
+    part : str
+        Which part they are, so that the file of one part is not taken for that of another.
+    """
+    return {**arrays, _CHECKSUM: _checksum(arrays, part)}
+
+
+def unsealed(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    """What `sealed` was given.
+
+    Raises
+    ------
+    ValueError
+        The arrays have changed, or are those of another part, or have no checksum.
+    """
+    rest = {name: array for name, array in arrays.items() if name != _CHECKSUM}
+    recorded = arrays.get(_CHECKSUM)
+    if recorded is None:
+        raise ValueError("it has no checksum")
+    if not np.array_equal(recorded, _checksum(rest, part)):
+        raise ValueError("its checksum differs")
+    return rest
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]], part: str) -> NDArray[np.uint8]:
+    """(32,) bytes: the SHA-256 of all that `sealed` names."""
+    described = [[name, a.dtype.str, list(a.shape)] for name, a in sorted(arrays.items())]
+    digest = hashlib.sha256(json.dumps([part, described]).encode())
+    for _, array in sorted(arrays.items()):
+        # Flat, as a scalar or an empty array has no bytes to view otherwise.
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 @cache
