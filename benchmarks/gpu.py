@@ -26,6 +26,7 @@ import ngramstat
 from ngramstat import kernels
 from ngramstat.covariance.operators import PairStatistics
 from ngramstat.kernels import BLOCK_SIZE, Documents, KneserNey, PairLabel, PairsAtLag
+from ngramstat.kernels.mixing import ContextCounts, ContextPattern, GpuTraining, Vocabulary
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.runtime.gpus import Gpus, open_gpus
 
@@ -294,16 +295,39 @@ def case_kneser_ney(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[st
             "peak_bytes": gpus.devices[0].peak_bytes}  # fmt: skip
 
 
+def case_mixture(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
+    """What follows the contexts of 2^20 tokens, by patterns of none to five tokens."""
+    scored = tokens[-(1 << 20) :]
+    vocabulary = Vocabulary(VOCAB, stop_token=0)
+    targets = np.flatnonzero(scored[8:] != 0) + 8
+
+    def count(training: Any, length: int, threads: int = 1) -> np.ndarray:
+        offsets = list(range(1, length + 1))
+        pattern = ContextPattern(offsets, [-1] * length, np.zeros((0, VOCAB), np.uint32))
+        counts = ContextCounts(scored, targets, vocabulary=vocabulary, pattern=pattern)
+        counts.count(training, continuation_offset=length + 1, threads=threads)
+        return counts.counts_of_counts(continuation=True)
+
+    small = tokens[: 2 * 10**6]
+    on_device = GpuTraining(small, vocabulary, gpus.devices[0])
+    for length in (0, 2, 5):
+        assert np.array_equal(count(on_device, length), count(small, length, 16))
+    uploaded, _, on_device = timed(
+        lambda: GpuTraining(tokens[: -len(scored)], vocabulary, gpus.devices[0]), 1
+    )
+    seconds = {n: min(timed(lambda n=n: count(on_device, n), 2)[1]) for n in range(6)}
+    return {"seconds_by_length": seconds, "upload_seconds": uploaded,
+            "peak_bytes": gpus.devices[0].peak_bytes}  # fmt: skip
+
+
 def case_measure(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
-    """A whole measurement of a tenth of the tokens, without the mixture, which has no kernels."""
+    """A whole measurement of a tenth of the tokens."""
     part = tokens[: len(tokens) // (10 * DOCUMENT) * DOCUMENT]
     corpus = ngramstat.Corpus.from_arrays(
         part, vocab_size=VOCAB, document_ends=np.arange(DOCUMENT, len(part) + 1, DOCUMENT)
     )
     seconds, _, result = timed(
-        lambda: ngramstat.measure(
-            corpus, predictor="kneser-ney", learning_sizes=4, threads=16, backend=gpus
-        ),
+        lambda: ngramstat.measure(corpus, learning_sizes=4, threads=16, backend=gpus),
         1,
     )
     assert result.correlations is not None
@@ -311,7 +335,8 @@ def case_measure(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, 
 
 
 CASES = {"pairs": case_pairs, "curve": case_curve, "sums": case_sums, "ngrams": case_ngrams,
-         "kneser_ney": case_kneser_ney, "measure": case_measure}  # fmt: skip
+         "kneser_ney": case_kneser_ney, "mixture": case_mixture,
+         "measure": case_measure}  # fmt: skip
 
 
 def machine(commit: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from ngramstat import kernels
 from ngramstat.covariance.operators import PairStatistics
 from ngramstat.kernels import BLOCK_SIZE, Documents, KneserNey, PairLabel, PairsAtLag
+from ngramstat.kernels.mixing import ContextCounts, ContextPattern, GpuTraining, Vocabulary
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.runtime.gpus import open_gpus
 
@@ -45,6 +46,27 @@ def sums_and_models(tokens: np.ndarray, vocab_size: int, documents: Documents) -
         assert np.array_equal(ours, theirs)
 
 
+def followers_of_contexts(tokens: np.ndarray, vocab_size: int) -> None:
+    """What follows contexts of the mixture, as on the CPU."""
+    (gpu,) = open_gpus("cuda", "1G").devices
+    vocabulary = Vocabulary(vocab_size, stop_token=0)
+    no_maps = np.zeros((0, vocab_size), np.uint32)
+    on_device = GpuTraining(tokens, vocabulary, gpu)
+    for offsets in ([], [1, 2], [1, 2, 3, 4, 6, 7]):
+        results = []
+        for training in (on_device, tokens):
+            counts = ContextCounts(
+                tokens,
+                np.arange(100, 4000),
+                vocabulary=vocabulary,
+                pattern=ContextPattern(offsets, [-1] * len(offsets), no_maps),
+            )
+            known = counts.count(training, continuation_offset=8)
+            lower = counts.counts_of_counts(continuation=True)
+            results.append((known, counts.counts_of_counts(), lower))
+        assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     n = 400_000
@@ -77,6 +99,7 @@ def main() -> None:
         )
         if memory == "1G":
             sums_and_models(tokens, vocab_size, documents)
+            followers_of_contexts(tokens, vocab_size)
     print("every kernel ran, counts equal the CPU's")
 
 

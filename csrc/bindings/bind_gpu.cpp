@@ -87,6 +87,11 @@ struct GpuPairSummer {
     Index vocab_size;
     std::unique_ptr<gpu::PairSummer> summer;
 };
+struct GpuFollowersCounter {
+    std::shared_ptr<gpu::Gpu> gpu;
+    py::object tokens;
+    std::unique_ptr<gpu::FollowersCounter> counter;
+};
 struct GpuNgramCounter {
     std::shared_ptr<gpu::Gpu> gpu;
     py::object tokens;
@@ -418,6 +423,29 @@ void train_kneser_ney(const Device& d, KneserNey<Token>& model, const Array<Toke
     }
 }
 
+GpuFollowersCounter followers_counter(const Device& d, const py::object& tokens, Index vocab_size,
+                                      Index stop_token) {
+    const auto stream = stream_of(d, tokens);
+    std::unique_ptr<gpu::FollowersCounter> counter;
+    {
+        const py::gil_scoped_release release;
+        counter = d.gpu->followers_counter(stream, Vocabulary{vocab_size, stop_token});
+    }
+    return {d.gpu, tokens, std::move(counter)};
+}
+
+void count_followers(GpuFollowersCounter& c, ContextCounts& counts, Index first_event,
+                     Index first_leave_one_out, int continuation_offset, int threads,
+                     const Array<std::uint64_t>& candidates, Array<std::uint64_t>& known) {
+    const auto searched = as_span(candidates);
+    const auto found = as_target(known);
+    const Counting counting{first_event, first_leave_one_out, continuation_offset, 1, threads};
+    const py::gil_scoped_release release;
+    const std::vector<std::uint64_t> hashes = counts.hashes();
+    counts.take(c.counter->count(counts.keys(), hashes, counting, searched, found),
+                continuation_offset > 0, threads);
+}
+
 py::tuple sort_suffixes(const Device& d, const py::object& tokens, Index vocab_size, int depth,
                         bool backward, Index stop_token) {
     const auto stream = stream_of(d, tokens);
@@ -485,11 +513,20 @@ void bind_device(py::module_& m) {
              py::arg("training").noconvert(), py::arg("parts").noconvert())
         .def("train_kneser_ney", &train_kneser_ney<std::uint32_t>, py::arg("model"),
              py::arg("training").noconvert(), py::arg("parts").noconvert())
+        .def("followers_counter", &followers_counter, py::arg("tokens"), py::arg("vocab_size"),
+             py::arg("stop_token"))
         .def("suffix_array", &sort_suffixes, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("depth"), py::arg("backward"), py::arg("stop_token"))
         .def("block", &upload_block, py::arg("values").noconvert())
         .def("covariance", &covariance, py::arg("terms"), py::arg("left").noconvert(),
              py::arg("right").noconvert(), py::arg("vocab_mask"));
+}
+
+void bind_followers_counter(py::module_& m) {
+    py::class_<GpuFollowersCounter>(m, "GpuFollowersCounter")
+        .def("count", &count_followers, py::arg("counts"), py::arg("first_event"),
+             py::arg("first_leave_one_out"), py::arg("continuation_offset"), py::arg("threads"),
+             py::arg("candidates").noconvert(), py::arg("known").noconvert());
 }
 
 void bind_device_tokens(py::module_& m) {
@@ -535,6 +572,7 @@ void bind_gpu(py::module_& m) {
     bind_vectors(m);
     bind_counters(m);
     bind_pair_summer(m);
+    bind_followers_counter(m);
     bind_device(m);
     bind_device_tokens(m);
 }

@@ -985,6 +985,18 @@ class GpuPairSummer:
         self, lag: int, a: NDArray[np.float32], b: NDArray[np.float32], across: bool, by: PairLabel
     ) -> NDArray[np.float64]: ...
 
+class GpuFollowersCounter:
+    def count(
+        self,
+        counts: ContextCounts,
+        first_event: int,
+        first_leave_one_out: int,
+        continuation_offset: int,
+        threads: int,
+        candidates: NDArray[np.uint64],
+        known: NDArray[np.uint64],
+    ) -> None: ...
+
 class GpuNgramCounter:
     @property
     def positions_that_fit(self) -> int: ...
@@ -1041,6 +1053,9 @@ class Gpu:
     def train_kneser_ney(
         self, model: KneserNey32, training: NDArray[np.uint32], parts: NDArray[np.int64]
     ) -> None: ...
+    def followers_counter(
+        self, tokens: object, vocab_size: int, stop_token: int
+    ) -> GpuFollowersCounter: ...
     def suffix_array(
         self, tokens: object, vocab_size: int, depth: int, backward: bool, stop_token: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

@@ -258,7 +258,7 @@ class ContextCounts::Counter {
         while (static_cast<double>(n >> bits) >= n_bins) ++bits;
         layout_.context_bits = bits;
         counts_.shard_bits_ = bits;
-        counts_.shards_.assign(((n - 1) >> bits) + 1, FollowerCounts());
+        counts_.shards_.assign(((n - 1) >> bits) + 1, ContextFollowers());
         // A shard with many events, such as that of a frequent context, is cut.
         const double max_bin = std::max(std::min(8.0 * total / n_bins, capacity / 16.0), kMinBin);
         std::vector<double> events(counts_.shards_.size(), 0.0);
@@ -366,7 +366,7 @@ class ContextCounts::Counter {
     void count_bins(const EventBins<Event>& bins, std::uint32_t first) {
         const std::size_t n_contexts = std::size_t{1} << layout_.context_bits;
         const Index vocab_size = counts_.context_keys_.vocabulary().size;
-        std::vector<FollowerCounts> counted(bins.end());
+        std::vector<ContextFollowers> counted(bins.end());
         parallel_with(
             bins.end(), counting_.threads,
             [&] { return FollowerCounter<Event>(layout_, vocab_size, n_contexts); },
@@ -384,15 +384,15 @@ class ContextCounts::Counter {
     }
 
     // Adds the bins of a shard, of which a pass has counted some.
-    void add_to_shard(std::size_t shard, std::span<FollowerCounts> counted, std::uint32_t first) {
+    void add_to_shard(std::size_t shard, std::span<ContextFollowers> counted, std::uint32_t first) {
         const std::uint32_t n_counted = static_cast<std::uint32_t>(counted.size());
         const ShardBins bins = bins_[shard];
-        FollowerCounts& followers = counts_.shards_[shard];
+        ContextFollowers& followers = counts_.shards_[shard];
         if (bins.mask == 0) {
             followers = std::move(counted[bins.first - first]);
             return;
         }
-        std::vector<FollowerCounts> parts{std::move(followers)};
+        std::vector<ContextFollowers> parts{std::move(followers)};
         const std::uint32_t begin = std::max(bins.first, first) - first;
         const std::uint32_t end = std::min(bins.first + bins.mask + 1 - first, n_counted);
         for (std::uint32_t bin = begin; bin < end; ++bin) parts.push_back(std::move(counted[bin]));
@@ -431,6 +431,34 @@ void ContextCounts::count(std::span<const Token> training, const Counting& count
     Counter<Token>(*this, training, counting, candidates, known).run();
 }
 
+void ContextCounts::take(const FollowerTable& table, bool has_continuation, int threads) {
+    require(table.begins.size() == index_.size() + 1, "followers of other contexts");
+    has_continuation_ = has_continuation;
+    parallel_for(static_cast<Index>(shards_.size()), threads, [&](Index task) {
+        const std::size_t s = static_cast<std::size_t>(task);
+        const std::size_t first = first_context(s), last = first_context(s + 1);
+        const Index begin = table.begins[first], end = table.begins[last];
+        const auto part = [&](const std::vector<std::uint32_t>& values) {
+            if (values.empty()) return std::vector<std::uint32_t>();
+            return std::vector<std::uint32_t>(values.begin() + begin, values.begin() + end);
+        };
+        ContextFollowers& shard = shards_[s];
+        shard = {{}, part(table.tokens), part(table.counts), part(table.continuation_counts), {}};
+        shard.begins.assign((std::size_t{1} << shard_bits_) + 1,
+                            static_cast<std::uint32_t>(end - begin));
+        for (std::size_t context = first; context < last; ++context) {
+            shard.begins[context - first] =
+                static_cast<std::uint32_t>(table.begins[context] - begin);
+        }
+        for (Index k = begin; k < end; ++k) {
+            const std::size_t at = static_cast<std::size_t>(k);
+            if (table.left_out[at] == 0) continue;
+            shard.left_out.push_back({static_cast<std::uint32_t>(k - begin), table.left_out[at],
+                                      has_continuation ? table.continuation_left_out[at] : 0});
+        }
+    });
+}
+
 std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out,
                                                      int threads) const {
     std::array<Count, 4> numbers{};
@@ -439,7 +467,7 @@ std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool lef
     std::mutex mutex;
     parallel_for(static_cast<Index>(shards_.size()), threads, [&](Index task) {
         const std::size_t s = static_cast<std::size_t>(task);
-        const FollowerCounts& shard = shards_[s];
+        const ContextFollowers& shard = shards_[s];
         const auto& counts = continuation ? shard.continuation_counts : shard.counts;
         const std::size_t first = first_context(s), last = first_context(s + 1);
         std::array<Count, 4> of_shard{};

@@ -294,7 +294,21 @@ std::uint64_t ContextIndex::hash(std::size_t context) const {
     const auto after =
         std::upper_bound(begins_.begin(), begins_.end(), context,
                          [](std::size_t c, std::uint32_t begin) { return c < begin; });
-    const std::uint64_t bucket = static_cast<std::uint64_t>(after - begins_.begin()) - 1;
+    return hash_in(static_cast<std::uint64_t>(after - begins_.begin()) - 1, context);
+}
+
+std::vector<std::uint64_t> ContextIndex::hashes() const {
+    std::vector<std::uint64_t> hashes;
+    hashes.reserve(size_);
+    for (std::size_t bucket = 0; bucket + 1 < begins_.size(); ++bucket) {
+        for (std::size_t context = begins_[bucket]; context < begins_[bucket + 1]; ++context) {
+            hashes.push_back(hash_in(bucket, context));
+        }
+    }
+    return hashes;
+}
+
+std::uint64_t ContextIndex::hash_in(std::uint64_t bucket, std::size_t context) const {
     const std::uint64_t rest = wide_ ? wide_rests_[context] : std::uint64_t{rests_[context]} << 32;
     return bucket_bits_ == 0 ? rest : bucket << (64 - bucket_bits_) | rest >> bucket_bits_;
 }

@@ -10,12 +10,6 @@
 
 namespace ngramstat {
 
-namespace {
-
-constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15ULL;  // 2^64 over the golden ratio
-
-}  // namespace
-
 ContextKeys::ContextKeys(const Vocabulary& vocabulary, const ContextPattern& pattern,
                          std::span<const std::uint32_t> class_maps)
     : vocabulary_(vocabulary), offsets_(pattern.offsets) {
@@ -80,7 +74,7 @@ struct ContextBlock::HashLoop {
                 for (std::size_t i = 0; i < n; ++i) hashes[i] = hashes[i] << bits | symbols[i];
             } else {
                 for (std::size_t i = 0; i < n; ++i) {
-                    hashes[i] = mix_bits(hashes[i] + symbols[i] + kMultiplier);
+                    hashes[i] = mix_bits(hashes[i] + symbols[i] + kContextMultiplier);
                 }
             }
         }
@@ -88,7 +82,7 @@ struct ContextBlock::HashLoop {
         // One-to-one on numbers of this many bits, and then shifted to the highest ones.
         const int fold = (keys.bits_ + 1) / 2, shift = 64 - keys.bits_;
         for (std::size_t i = 0; i < n; ++i) {
-            hashes[i] = ((hashes[i] ^ hashes[i] >> fold) << shift) * kMultiplier;
+            hashes[i] = ((hashes[i] ^ hashes[i] >> fold) << shift) * kContextMultiplier;
         }
     }
 };

@@ -66,7 +66,7 @@ void FollowerCounter<Event>::group_by_context(const Pieces& events, const Pieces
 }
 
 template <class Event>
-FollowerCounts FollowerCounter<Event>::count(const Pieces& events, const Pieces& left_out) {
+ContextFollowers FollowerCounter<Event>::count(const Pieces& events, const Pieces& left_out) {
     group_by_context(events, left_out);
     const std::size_t size = begins_.back();
     out_.begins.resize(n_contexts_ + 1);
@@ -198,8 +198,8 @@ void FollowerCounter<Event>::find_different(std::size_t size) {
 template class FollowerCounter<std::uint32_t>;
 template class FollowerCounter<std::uint64_t>;
 
-FollowerCounts sum_followers(std::span<const FollowerCounts> parts, std::size_t n_contexts,
-                             Index vocab_size) {
+ContextFollowers sum_followers(std::span<const ContextFollowers> parts, std::size_t n_contexts,
+                               Index vocab_size) {
     struct Sums {
         Count count = 0, continuation = 0, left_out = 0, continuation_left_out = 0;
     };
@@ -207,12 +207,12 @@ FollowerCounts sum_followers(std::span<const FollowerCounts> parts, std::size_t 
     std::vector<std::uint32_t> seen;
     IdSet seen_ids(static_cast<std::size_t>(vocab_size));
     std::vector<std::size_t> next_left_out(parts.size(), 0);
-    FollowerCounts out;
+    ContextFollowers out;
     out.begins.push_back(0);
     for (std::size_t context = 0; context < n_contexts; ++context) {
         seen.clear();
         for (std::size_t p = 0; p < parts.size(); ++p) {
-            const FollowerCounts& part = parts[p];
+            const ContextFollowers& part = parts[p];
             for (std::size_t k = part.first(context); k < part.last(context); ++k) {
                 Sums& of_token = sums[part.tokens[k]];
                 if (of_token.count == 0) seen.push_back(part.tokens[k]);

@@ -105,7 +105,7 @@ class ContextCounts::Interpolator {
     }
 
     void interpolate_shard(std::size_t p) {
-        const FollowerCounts& shard = counts_.shards_[p];
+        const ContextFollowers& shard = counts_.shards_[p];
         const std::size_t first_context = counts_.first_context(p);
         const std::size_t last_context = counts_.first_context(p + 1);
         const std::span<const Index> begins = counts_.index_.target_begins();
@@ -131,7 +131,7 @@ class ContextCounts::Interpolator {
                 write_targets(middle, end, last_target);
             }
             if (middle > begin) {
-                left_out_.assign(last_ - first_, FollowerCounts::LeftOut{0, 0, 0});
+                left_out_.assign(last_ - first_, ContextFollowers::LeftOut{0, 0, 0});
                 for (std::size_t k = first_left_out; k < last_left_out; ++k) {
                     left_out_[shard.left_out[k].follower - first_] = shard.left_out[k];
                 }
@@ -150,7 +150,7 @@ class ContextCounts::Interpolator {
 
   private:
     // The followers of one context, less what is left out.
-    void read_followers(const FollowerCounts& shard) {
+    void read_followers(const ContextFollowers& shard) {
         const std::size_t n = last_ - first_;
         resize_followers(n);
         const std::uint32_t* tokens = shard.tokens.data() + first_;
@@ -358,8 +358,8 @@ class ContextCounts::Interpolator {
 
     std::span<const Index> targets_;  // of the current shard, or those without a context
     // Of the current context, and leave-one-out or not:
-    std::size_t first_ = 0, last_ = 0;               // its followers
-    std::vector<FollowerCounts::LeftOut> left_out_;  // by follower; empty: nothing
+    std::size_t first_ = 0, last_ = 0;                 // its followers
+    std::vector<ContextFollowers::LeftOut> left_out_;  // by follower; empty: nothing
     std::vector<std::uint32_t> follower_tokens_;
     std::span<const std::uint32_t> tokens_;  // that followed it: the first of them
     Followers followers_;

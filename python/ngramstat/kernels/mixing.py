@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
+from ngramstat.kernels.gpu_dispatch import gpu_tokens
 
 __all__ = [
     "BUCKETS",
@@ -28,6 +29,7 @@ __all__ = [
     "ContextPattern",
     "Discounts",
     "FallbackLogits",
+    "GpuTraining",
     "MixerGroup",
     "MixerShape",
     "TokenTree",
@@ -184,6 +186,35 @@ def logits_of(packed_logits: PackedLogits) -> NDArray[np.float64]:
     return (packed_logits.view(np.int16) // BUCKETS).astype(np.float64) * LOGIT_UNIT
 
 
+class GpuTraining:
+    """A training stream on a GPU, for the counts of any number of patterns.
+
+    Parameters
+    ----------
+    tokens : (m,) uint16 or uint32
+        Or a tensor on the GPU, which is not copied.
+    vocabulary : Vocabulary
+    gpu : Gpu
+
+    Raises
+    ------
+    IndexError
+        A token is not below the number of symbols.
+    DeviceMemoryError
+        The stream does not fit the GPU's memory.
+    """
+
+    def __init__(self, tokens: Any, vocabulary: Vocabulary, gpu: _core.Gpu) -> None:
+        stop_token = vocabulary.stop_token
+        self._size = len(tokens)
+        self.counter = gpu.followers_counter(
+            gpu_tokens(tokens), vocabulary.size, -1 if stop_token is None else stop_token
+        )
+
+    def __len__(self) -> int:
+        return self._size
+
+
 class ContextCounts:
     """What a training stream says after each target's context, to be read along trees of tokens.
 
@@ -239,7 +270,7 @@ class ContextCounts:
 
     def count(
         self,
-        training: NDArray[Any],
+        training: NDArray[Any] | GpuTraining,
         *,
         first_event: int = 0,
         first_leave_one_out: int | None = None,
@@ -252,7 +283,8 @@ class ContextCounts:
 
         Parameters
         ----------
-        training : (m,) as `tokens`
+        training : (m,) as `tokens`, or GpuTraining
+            Of the same vocabulary. Counts that are made on a GPU are the same.
         first_event : int
             Tokens before it only serve as context.
         first_leave_one_out : int, optional
@@ -262,6 +294,7 @@ class ContextCounts:
             (continuation counts), for the patterns that fall back on this one.
         max_events : int
             Beyond this number of events, training is read several times; the counts are the same.
+            On a GPU its memory decides.
         candidates : (ceil(m / 64),) uint64, optional
             One bit per training token, of word i // 64 from the lowest bit on: events whose context
             may be one of the targets', such as the known ones of a pattern that this one falls back
@@ -278,16 +311,18 @@ class ContextCounts:
         words = (len(training) + 63) // 64
         none = np.zeros(0, np.uint64)
         known = np.zeros(words, np.uint64) if continuation_offset > 0 else none
-        self._counts.count(
-            training,
-            first_event,
-            first_leave_one_out,
-            continuation_offset,
-            max_events,
-            threads,
-            none if candidates is None else candidates,
-            known,
-        )
+        if candidates is None:
+            candidates = none
+        if isinstance(training, GpuTraining):
+            training.counter.count(
+                self._counts, first_event, first_leave_one_out, continuation_offset, threads,
+                candidates, known,
+            )  # fmt: skip
+        else:
+            self._counts.count(
+                training, first_event, first_leave_one_out, continuation_offset, max_events,
+                threads, candidates, known,
+            )  # fmt: skip
         self._has_continuation = continuation_offset > 0
         return known if self._has_continuation else None
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ngramstat/gpu/blocks.hpp"
+#include "ngramstat/gpu/context_counts.hpp"
 #include "ngramstat/gpu/count_matrix.hpp"
 #include "ngramstat/gpu/document_counts.hpp"
 #include "ngramstat/gpu/gpu.hpp"
@@ -88,6 +89,16 @@ class GpuOn : public Gpu {
         return std::visit(
             [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<HeldOutCounter> {
                 return std::make_unique<HeldOutCounterOn<Executor, Token>>(on_, stream, held_out);
+            },
+            training);
+    }
+    std::unique_ptr<FollowersCounter> followers_counter(const AnyStream& training,
+                                                        const Vocabulary& vocabulary) override {
+        const auto active = on_.activate();
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<FollowersCounter> {
+                return std::make_unique<FollowersCounterOn<Executor, Token>>(on_, stream,
+                                                                             vocabulary);
             },
             training);
     }

@@ -213,6 +213,18 @@ struct RowStarts {
     }
 };
 
+// Where each run of equal neighbours begins, from the number of runs that begin before each of n
+// items; and the end. For n + 1 items.
+struct StartsOfRuns {
+    const std::uint32_t* begun;
+    Index n;
+    std::uint32_t* starts;
+
+    NGRAMSTAT_HD void operator()(Index k) const {
+        if (k == n || begun[k + 1] != begun[k]) starts[begun[k]] = static_cast<std::uint32_t>(k);
+    }
+};
+
 // Bits that hold every value below n.
 inline int bits_below(std::uint64_t n) {
     int bits = 1;

@@ -12,6 +12,7 @@
 
 #include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
+#include "ngramstat/mixing/context_counts.hpp"
 #include "ngramstat/pairs/count_matrix.hpp"
 #include "ngramstat/pairs/labelled_segments.hpp"
 #include "ngramstat/pairs/pair_products.hpp"
@@ -155,6 +156,19 @@ class HeldOutCounter {
     virtual HeldOutCounts count(Segment part) = 0;
 };
 
+// Counts what follows contexts in a training stream, which it holds: the twin of
+// ngramstat::ContextCounts.
+class FollowersCounter {
+  public:
+    virtual ~FollowersCounter() = default;
+    // See ContextCounts::count and ContextCounts::take; hashes ascend. Where memory is short, the
+    // contexts are counted in several ranges. Throws DeviceMemoryError where the events of one
+    // context do not fit.
+    virtual FollowerTable count(const ContextKeys& keys, std::span<const std::uint64_t> hashes,
+                                const Counting& counting, std::span<const std::uint64_t> candidates,
+                                std::span<std::uint64_t> known) = 0;
+};
+
 class Gpu {
   public:
     virtual ~Gpu() = default;
@@ -184,6 +198,10 @@ class Gpu {
     // The twin of ngramstat::KneserNey::add_training.
     virtual std::unique_ptr<HeldOutCounter> held_out_counter(const AnyStream& training,
                                                              const HeldOutTries& held_out) = 0;
+    // Throws std::out_of_range for a token that is no symbol of the vocabulary, DeviceMemoryError
+    // where the stream does not fit.
+    virtual std::unique_ptr<FollowersCounter> followers_counter(const AnyStream& training,
+                                                                const Vocabulary& vocabulary) = 0;
     // See ngramstat::suffix_array.
     virtual void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
                               std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;

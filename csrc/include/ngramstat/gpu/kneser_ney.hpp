@@ -84,17 +84,6 @@ struct HeadsOfNgrams {
     }
 };
 
-// Where each n-gram begins, from the number of n-grams that begin before each suffix; and the end.
-struct StartsOfNgrams {
-    const std::uint32_t* begun;
-    Index n;
-    std::uint32_t* starts;
-
-    NGRAMSTAT_HD void operator()(Index k) const {
-        if (k == n || begun[k + 1] != begun[k]) starts[begun[k]] = static_cast<std::uint32_t>(k);
-    }
-};
-
 // Each suffix's n-gram of m tokens and its context, from those of one token less.
 template <class Token>
 struct FollowSuffixes {
@@ -276,7 +265,7 @@ class HeldOutCounterOn : public HeldOutCounter {
 
     void count_order(int m, const Sorted& sorted, Scratch& scratch, Totals& totals) {
         const Index n = sorted.n;
-        on_.for_each(n + 1, StartsOfNgrams{scratch.begun.data(), n, scratch.starts.data()});
+        on_.for_each(n + 1, StartsOfRuns{scratch.begun.data(), n, scratch.starts.data()});
         std::uint32_t n_ngrams = 0;
         on_.download(&n_ngrams, scratch.begun.data() + n, 1);
         on_.for_each(

@@ -84,6 +84,13 @@ class ContextCounts {
     void count(std::span<const Token> training, const Counting& counting,
                std::span<const std::uint64_t> candidates, std::span<std::uint64_t> known);
 
+    // For counts made elsewhere, such as on a GPU: how contexts become hashes, and the hashes of
+    // the targets' contexts, ascending.
+    const ContextKeys& keys() const { return context_keys_; }
+    std::vector<std::uint64_t> hashes() const { return index_.hashes(); }
+    // Takes what followed these contexts, instead of count().
+    void take(const FollowerTable& followers, bool has_continuation, int threads);
+
     // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts; with
     // `left_out`, among those of the leave-one-out targets alone.
     std::array<Count, 4> counts_of_counts(bool continuation, bool left_out, int threads) const;
@@ -113,7 +120,7 @@ class ContextCounts {
     ContextIndex index_;
     std::vector<Index> targets_without_context_;  // it is cut off
     int shard_bits_ = 0;
-    std::vector<FollowerCounts> shards_;
+    std::vector<ContextFollowers> shards_;
 };
 
 }  // namespace ngramstat

@@ -25,6 +25,8 @@ class ContextIndex {
     std::size_t size() const { return size_; }
     // The hash of a context.
     std::uint64_t hash(std::size_t context) const;
+    // The hashes of all contexts, ascending.
+    std::vector<std::uint64_t> hashes() const;
     // Targets in the order of their contexts, ascending within each, and where those of each
     // context begin; size() + 1.
     std::span<const Index> targets() const { return targets_; }
@@ -47,6 +49,7 @@ class ContextIndex {
     Rest rest_of(std::uint64_t hash) const {
         return static_cast<Rest>(hash << bucket_bits_ >> (64 - 8 * sizeof(Rest)));
     }
+    std::uint64_t hash_in(std::uint64_t bucket, std::size_t context) const;
     std::size_t bucket_of(std::uint64_t hash) const {
         return bucket_bits_ == 0 ? 0 : hash >> (64 - bucket_bits_);
     }

@@ -28,6 +28,8 @@ struct ContextPattern {
 };
 
 inline constexpr int kMaxOffset = 16;
+// Of the hashes, 2^64 over the golden ratio.
+inline constexpr std::uint64_t kContextMultiplier = 0x9e3779b97f4a7c15ULL;
 
 // How the tokens of a context become a hash. Contexts that are the same have the same hash. Where
 // their symbols have 64 bits or fewer, the hash is one-to-one; else it confuses two of n contexts
@@ -43,6 +45,18 @@ class ContextKeys {
     Index longest_offset() const { return longest_offset_; }
     // Hashes differ in these highest bits alone; the others are zero.
     int hash_bits() const { return exact_ ? bits_ : 64; }
+
+    // What hashes are made of, for the twin on a GPU: offsets, by offset the class map or an empty
+    // span and the bits of a symbol, the bits of all, and whether these are in the hash as they
+    // are.
+    std::span<const int> offsets() const { return offsets_; }
+    std::span<const std::uint32_t> map_of(std::size_t j) const {
+        if (map_of_[j] < 0) return {};
+        return maps_[static_cast<std::size_t>(map_of_[j])];
+    }
+    int bits_of(std::size_t j) const { return bits_of_[j]; }
+    int bits() const { return bits_; }
+    bool exact() const { return exact_; }
 
   private:
     friend class ContextBlock;

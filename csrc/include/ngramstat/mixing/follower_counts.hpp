@@ -12,7 +12,7 @@ namespace ngramstat {
 
 // Tokens that followed the contexts of a shard, context after context, each token of a context
 // once, ascending: sums over them do not depend on the order of counting.
-struct FollowerCounts {
+struct ContextFollowers {
     // What the leave-one-out part of training adds to the counts of a follower.
     struct LeftOut {
         std::uint32_t follower;  // its place in `tokens`
@@ -23,9 +23,19 @@ struct FollowerCounts {
     std::vector<std::uint32_t> continuation_counts;  // empty without continuation tokens
     std::vector<LeftOut> left_out;                   // by follower
 
-    // Followers [first, last) are those of a context.
+    // ContextFollowers [first, last) are those of a context.
     std::size_t first(std::size_t context) const { return begins.empty() ? 0 : begins[context]; }
     std::size_t last(std::size_t context) const { return begins.empty() ? 0 : begins[context + 1]; }
+};
+
+// What followed all contexts, as one table; of every follower:
+//   counts, continuation_counts            as above; the latter is empty without continuation
+//   tokens left_out, continuation_left_out        what the leave-one-out part of training adds to
+//   them
+struct FollowerTable {
+    std::vector<Index> begins;  // by context, and the end
+    std::vector<std::uint32_t> tokens, counts, continuation_counts;
+    std::vector<std::uint32_t> left_out, continuation_left_out;
 };
 
 // An event, a token after a context of a shard, in one number; from the highest bit on: number of
@@ -51,7 +61,7 @@ class FollowerCounter {
 
     // events     of one bin, in any order
     // left_out   those of the leave-one-out part of training
-    FollowerCounts count(const Pieces& events, const Pieces& left_out);
+    ContextFollowers count(const Pieces& events, const Pieces& left_out);
 
   private:
     struct Token {  // of the current context
@@ -86,12 +96,12 @@ class FollowerCounter {
     // By continuation token: the number of the last (context, token) that it was seen with.
     std::vector<std::uint32_t> last_pair_;
     std::uint32_t pair_ = 0;
-    FollowerCounts out_;
+    ContextFollowers out_;
     std::size_t n_out_ = 0;
 };
 
 // The sum of counts of the same contexts. Throws std::overflow_error for a count above 2^32 - 1.
-FollowerCounts sum_followers(std::span<const FollowerCounts> parts, std::size_t n_contexts,
-                             Index vocab_size);
+ContextFollowers sum_followers(std::span<const ContextFollowers> parts, std::size_t n_contexts,
+                               Index vocab_size);
 
 }  // namespace ngramstat

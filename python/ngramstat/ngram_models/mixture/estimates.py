@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.kernels import Gpu
 from ngramstat.kernels.mixing import (
     ContextCounts,
     ContextPattern,
     Discounts,
     FallbackLogits,
+    GpuTraining,
     TokenTree,
 )
 from ngramstat.ngram_models.discounts import discounts
@@ -52,13 +55,17 @@ class Estimator:
         *,
         max_events: int,
         threads: int,
+        gpu: Gpu | None = None,
     ) -> None:
         """`discounts` by pattern are used; those that it lacks are estimated and added.
 
         They are estimated from the contexts of the tuning slice, which the first piece holds: what
-        is scored changes no estimate.
+        is scored changes no estimate. With `gpu` patterns are counted there.
         """
         self._split, self._used, self._class_maps = split, used, class_maps
+        self._training: NDArray[Any] | GpuTraining = split.training
+        if gpu is not None:
+            self._training = GpuTraining(split.training, split.vocabulary, gpu)
         self._max_events, self._threads = max_events, threads
         self._discounts = discounts
 
@@ -131,7 +138,7 @@ class Estimator:
             threads=self._threads,
         )
         known = counts.count(
-            split.training,
+            self._training,
             first_event=split.first_event,
             first_leave_one_out=split.first_tuning if piece.n_tuning else None,
             continuation_offset=pattern.continuation_offset if has_children else 0,

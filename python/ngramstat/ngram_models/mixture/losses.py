@@ -169,6 +169,7 @@ class Mixture:
                 memory_budget, len(split.training), largest * together / len(trees)
             ),
             threads=workspace.threads,
+            gpu=workspace.gpus.devices[0] if workspace.gpus else None,
         )
         # -ln p of the held-out tokens, by piece.
         losses: list[Floats] = []
