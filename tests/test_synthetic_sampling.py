@@ -20,6 +20,7 @@ from ngramstat.synthetic import (
     GraphWalk,
     IndependentTokens,
     MarkovChain,
+    Quanta,
     RandomHierarchy,
     RareTables,
     RunProcess,
@@ -50,6 +51,7 @@ WORLDS = {
     "graph": GraphWalk(60, 200, document_length=500),
     "tables": RareTables(20, 0.1, 4, 0.9, 0.3, 100),
     "independent": IndependentTokens(50, 1.0),
+    "quanta": Quanta(0.5, 40),
     "topics": IndependentTokens(20, 1.0, topics=10, concentration=20.0, document_length=200),
 }
 
@@ -288,7 +290,7 @@ def exact_marginal(world) -> np.ndarray:
         return np.array(world.pi)
     if isinstance(world, GraphWalk):
         return world.stationary
-    if isinstance(world, MarkovChain | IndependentTokens | RareTables):
+    if isinstance(world, MarkovChain | IndependentTokens | Quanta | RareTables):
         return world.marginal
     return np.full(v, 1 / v)
 
@@ -313,7 +315,7 @@ def check_sample(world, n_tokens: int) -> None:
             check_covariance(world, corpus, lag, boundary)
     # 10^6 tokens are too few for the pairs of a hundred tokens.
     facts = 1 if n_tokens >= 10**7 else 0
-    contexts = {"santa fe": facts, "graph": 1, "independent": 1}
+    contexts = {"santa fe": facts, "graph": 1, "independent": 1, "quanta": 1}
     name = next(key for key, value in WORLDS.items() if value is world)
     check_entropies(world, corpus, contexts.get(name, 2))
 

@@ -360,6 +360,23 @@ def _independent(**options: Any) -> Any:
 
 
 @_world_command(
+    "quanta",
+    click.option("--alpha", type=float, default=0.5, show_default=True,
+                 help="Exponent of the loss in learned quanta: quantum k has probability ~ "
+                 "k^-(1+alpha)."),
+    click.option("--vocab-size", type=Count(), default=1 << 16, show_default=True,
+                 help="Number of quanta."),
+    example="--alpha 0.5",
+    document_length=1000,
+)  # fmt: skip
+def _quanta(**options: Any) -> Any:
+    """Quanta of knowledge: independent tokens, with the loss of a learner that remembers them."""
+    from ngramstat.synthetic import Quanta
+
+    return Quanta(**options)
+
+
+@_world_command(
     "ngram",
     click.option("--from", "source", required=True, type=click.Path(exists=True),
                  help="Corpus whose n-grams are counted."),

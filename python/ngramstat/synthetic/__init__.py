@@ -8,6 +8,7 @@ from ngramstat.synthetic.hierarchy import RandomHierarchy
 from ngramstat.synthetic.independent import IndependentTokens
 from ngramstat.synthetic.markov import GraphWalk, MarkovChain
 from ngramstat.synthetic.ngram import NgramLanguage
+from ngramstat.synthetic.quanta import Quanta
 from ngramstat.synthetic.runs import RunProcess
 from ngramstat.synthetic.santa_fe import SantaFe
 from ngramstat.synthetic.tables import RareTables
@@ -22,6 +23,7 @@ __all__ = [
     "KnownExponent",
     "MarkovChain",
     "NgramLanguage",
+    "Quanta",
     "RandomHierarchy",
     "RareTables",
     "RunProcess",
