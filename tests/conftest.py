@@ -39,4 +39,4 @@ def corpora() -> Path:
 @pytest.fixture
 def any_limit(monkeypatch):
     """Accept memory limits below what a run needs, so that every step has its smallest size."""
-    monkeypatch.setattr("ngramstat.api.measurement.require_memory", lambda *_: None)
+    monkeypatch.setattr("ngramstat.api.running.require_memory", lambda *_: None)

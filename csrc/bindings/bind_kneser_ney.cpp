@@ -7,10 +7,95 @@ namespace ngramstat::bindings {
 
 namespace {
 
+// Sum and numbers of one, two and three or more, of raw and of continuation counts.
+constexpr py::ssize_t kFollowerColumns = 8;
+
+void append(std::vector<Count>& row, const FollowerCounts& followers) {
+    row.push_back(followers.sum);
+    row.insert(row.end(), followers.number.begin(), followers.number.end());
+}
+
+FollowerCounts followers_at(const Count* row) { return {row[0], {row[1], row[2], row[3]}}; }
+
+// (raw, continuation) as of counts(), then nodes and counts of contexts and of n-grams.
+py::tuple to_tuple(CountsOfRanges&& counted) {
+    std::vector<Count> followers, ngrams;
+    for (std::size_t k = 0; k < counted.contexts.size(); ++k) {
+        append(followers, counted.raw_followers[k]);
+        append(followers, counted.continuation_followers[k]);
+    }
+    for (std::size_t k = 0; k < counted.ngrams.size(); ++k) {
+        ngrams.push_back(counted.raw_ngrams[k]);
+        ngrams.push_back(counted.continuation_ngrams[k]);
+    }
+    const auto n_contexts = static_cast<py::ssize_t>(counted.contexts.size());
+    const auto n_ngrams = static_cast<py::ssize_t>(counted.ngrams.size());
+    return py::make_tuple(to_table(counted.counts.raw), to_table(counted.counts.continuation),
+                          to_array(std::move(counted.contexts)),
+                          to_array(std::move(followers), {n_contexts, kFollowerColumns}),
+                          to_array(std::move(counted.ngrams)),
+                          to_array(std::move(ngrams), {n_ngrams, 2}));
+}
+
+CountsOfRanges to_counts(const Array<Count>& raw, const Array<Count>& continuation,
+                         const Array<std::uint32_t>& contexts, const Array<Count>& followers,
+                         const Array<std::uint32_t>& ngrams, const Array<Count>& counts) {
+    if (followers.ndim() != 2 || followers.shape(1) != kFollowerColumns || counts.ndim() != 2 ||
+        counts.shape(1) != 2) {
+        throw std::invalid_argument("followers must have 8 columns and counts 2");
+    }
+    CountsOfRanges counted;
+    counted.counts.raw = to_order_counts(raw);
+    counted.counts.continuation = to_order_counts(continuation);
+    const auto nodes = as_span(contexts), ngram_nodes = as_span(ngrams);
+    counted.contexts.assign(nodes.begin(), nodes.end());
+    counted.ngrams.assign(ngram_nodes.begin(), ngram_nodes.end());
+    for (py::ssize_t k = 0; k < followers.shape(0); ++k) {
+        counted.raw_followers.push_back(followers_at(followers.data(k, 0)));
+        counted.continuation_followers.push_back(followers_at(followers.data(k, 4)));
+    }
+    for (py::ssize_t k = 0; k < counts.shape(0); ++k) {
+        counted.raw_ngrams.push_back(counts.at(k, 0));
+        counted.continuation_ngrams.push_back(counts.at(k, 1));
+    }
+    return counted;
+}
+
+template <class Model>
+void bind_counts_of_ranges(py::class_<Model>& bound) {
+    bound
+        .def(
+            "counts_of_ranges",
+            [](const Model& self, Index model) {
+                CountsOfRanges counted;
+                {
+                    const py::gil_scoped_release release;
+                    counted = self.counts_of_ranges(model);
+                }
+                return to_tuple(std::move(counted));
+            },
+            py::arg("model"))
+        .def(
+            "add_counts",
+            [](Model& self, Index model, const Array<Count>& raw, const Array<Count>& continuation,
+               const Array<std::uint32_t>& contexts, const Array<Count>& followers,
+               const Array<std::uint32_t>& ngrams, const Array<Count>& counts) {
+                const CountsOfRanges counted =
+                    to_counts(raw, continuation, contexts, followers, ngrams, counts);
+                const py::gil_scoped_release release;
+                self.add_counts(model, counted);
+            },
+            py::arg("model"), py::arg("raw").noconvert(), py::arg("continuation").noconvert(),
+            py::arg("contexts").noconvert(), py::arg("followers").noconvert(),
+            py::arg("ngrams").noconvert(), py::arg("counts").noconvert());
+}
+
 template <class Token>
 void bind_for(py::module_& m, const char* name) {
     using Model = KneserNey<Token>;
-    py::class_<Model>(m, name)
+    py::class_<Model> bound(m, name);
+    bind_counts_of_ranges(bound);
+    bound
         .def(py::init([](const Array<Token>& held_out, const Documents& documents, Index vocab_size,
                          int order, Index stop_token) {
                  const auto tokens = as_span(held_out);

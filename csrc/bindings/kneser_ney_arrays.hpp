@@ -21,6 +21,19 @@ inline py::array_t<Count> to_table(const std::vector<OrderCounts>& orders) {
     return to_array(std::move(flat), {static_cast<py::ssize_t>(orders.size()), 5});
 }
 
+inline std::vector<OrderCounts> to_order_counts(const Array<Count>& table) {
+    if (table.ndim() != 2 || table.shape(1) != 5) {
+        throw std::invalid_argument("counts of counts must have shape (orders, 5)");
+    }
+    std::vector<OrderCounts> orders(static_cast<std::size_t>(table.shape(0)));
+    for (std::size_t m = 0; m < orders.size(); ++m) {
+        const Count* row = table.data(static_cast<py::ssize_t>(m), 0);
+        std::copy(row, row + 4, orders[m].number.begin());
+        orders[m].distinct = row[4];
+    }
+    return orders;
+}
+
 inline std::vector<OrderDiscounts> to_discounts(const Array<double>& values) {
     if (values.ndim() != 2 || values.shape(1) != 3) {
         throw std::invalid_argument("discounts must have shape (orders, 3)");

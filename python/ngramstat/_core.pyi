@@ -330,6 +330,26 @@ class KneserNey16:
     def add_ngram(
         self, model: int, ngram: Sequence[int], count: int, distinct_before: int
     ) -> None: ...
+    def counts_of_ranges(
+        self, model: int
+    ) -> tuple[
+        NDArray[np.uint64],
+        NDArray[np.uint64],
+        NDArray[np.uint32],
+        NDArray[np.uint64],
+        NDArray[np.uint32],
+        NDArray[np.uint64],
+    ]: ...
+    def add_counts(
+        self,
+        model: int,
+        raw: NDArray[np.uint64],
+        continuation: NDArray[np.uint64],
+        contexts: NDArray[np.uint32],
+        followers: NDArray[np.uint64],
+        ngrams: NDArray[np.uint32],
+        counts: NDArray[np.uint64],
+    ) -> None: ...
     def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
@@ -366,6 +386,26 @@ class KneserNey32:
     ) -> None: ...
     def add_ngram(
         self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts_of_ranges(
+        self, model: int
+    ) -> tuple[
+        NDArray[np.uint64],
+        NDArray[np.uint64],
+        NDArray[np.uint32],
+        NDArray[np.uint64],
+        NDArray[np.uint32],
+        NDArray[np.uint64],
+    ]: ...
+    def add_counts(
+        self,
+        model: int,
+        raw: NDArray[np.uint64],
+        continuation: NDArray[np.uint64],
+        contexts: NDArray[np.uint32],
+        followers: NDArray[np.uint64],
+        ngrams: NDArray[np.uint32],
+        counts: NDArray[np.uint64],
     ) -> None: ...
     def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(

@@ -88,6 +88,13 @@ void KneserNey<Token>::Followers::add(Count raw, Count continuation) {
 }
 
 template <class Token>
+void KneserNey<Token>::Followers::add(const Followers& more) {
+    for (std::size_t c = 0; c < 3; ++c) number[c] += more.number[c];
+    raw_sum += more.raw_sum;
+    continuation_sum += more.continuation_sum;
+}
+
+template <class Token>
 void KneserNey<Token>::Followers::add_once() {
     atomic_add(number[0], Count{1} | Count{1} << kUpperHalf);
 }
@@ -152,6 +159,55 @@ void KneserNey<Token>::set_counts(Index number, const HeldOutCounts& counted) {
     }
     for (std::size_t k = 0; k < model.ngrams.size(); ++k) {
         model.ngrams[k] = {counted.raw_ngrams[k], counted.continuation_ngrams[k]};
+    }
+}
+
+template <class Token>
+CountsOfRanges KneserNey<Token>::counts_of_ranges(Index number) const {
+    const Model& model = model_at(number);
+    CountsOfRanges counted;
+    counted.counts = model.counts;
+    for (std::size_t k = 0; k < model.contexts.size(); ++k) {
+        const FollowerCounts raw = model.contexts[k].raw();
+        if (raw.sum == 0) continue;
+        counted.contexts.push_back(static_cast<Node>(k));
+        counted.raw_followers.push_back(raw);
+        counted.continuation_followers.push_back(model.contexts[k].continuation());
+    }
+    for (std::size_t k = 0; k < model.ngrams.size(); ++k) {
+        if (model.ngrams[k].raw == 0) continue;
+        counted.ngrams.push_back(static_cast<Node>(k));
+        counted.raw_ngrams.push_back(model.ngrams[k].raw);
+        counted.continuation_ngrams.push_back(model.ngrams[k].continuation);
+    }
+    return counted;
+}
+
+template <class Token>
+void KneserNey<Token>::add_counts(Index number, const CountsOfRanges& counted) {
+    model_at(number);
+    Model& model = models_[static_cast<std::size_t>(number)];
+    const auto all_below = [](const std::vector<std::uint32_t>& nodes, std::size_t size) {
+        return std::all_of(nodes.begin(), nodes.end(), [&](Node node) { return node < size; });
+    };
+    require(counted.raw_followers.size() == counted.contexts.size() &&
+                counted.continuation_followers.size() == counted.contexts.size() &&
+                counted.raw_ngrams.size() == counted.ngrams.size() &&
+                counted.continuation_ngrams.size() == counted.ngrams.size() &&
+                counted.counts.raw.size() == model.counts.raw.size() &&
+                counted.counts.continuation.size() == model.counts.continuation.size() &&
+                all_below(counted.contexts, model.contexts.size()) &&
+                all_below(counted.ngrams, model.ngrams.size()),
+            "counts must be of a model of the same order for the same held-out tokens");
+    model.counts.merge(counted.counts);
+    for (std::size_t k = 0; k < counted.contexts.size(); ++k) {
+        model.contexts[counted.contexts[k]].add(
+            Followers(counted.raw_followers[k], counted.continuation_followers[k]));
+    }
+    for (std::size_t k = 0; k < counted.ngrams.size(); ++k) {
+        NgramCount& ngram = model.ngrams[counted.ngrams[k]];
+        ngram.raw += counted.raw_ngrams[k];
+        ngram.continuation += counted.continuation_ngrams[k];
     }
 }
 

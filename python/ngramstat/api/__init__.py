@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ngramstat.api.conclusion import TRAIN
-    from ngramstat.api.measurement import correlations, entropies, measure, plan, run
+    from ngramstat.api.measurement import correlations, entropies, measure, plan
     from ngramstat.api.options import MeasureOptions
     from ngramstat.api.prediction import load_run, predict, predict_run
+    from ngramstat.api.running import run, run_share
     from ngramstat.api.theory_panel import theories
     from ngramstat.results import PARTS, RUN_FILE, THEORIES_FILE
 
@@ -27,6 +28,7 @@ __all__ = [
     "predict",
     "predict_run",
     "run",
+    "run_share",
     "theories",
 ]
 
@@ -34,9 +36,10 @@ __all__ = [
 # needs nothing of what measures.
 _NAMES = {
     "ngramstat.api.conclusion": ("TRAIN",),
-    "ngramstat.api.measurement": ("correlations", "entropies", "measure", "plan", "run"),
+    "ngramstat.api.measurement": ("correlations", "entropies", "measure", "plan"),
     "ngramstat.api.options": ("MeasureOptions",),
     "ngramstat.api.prediction": ("load_run", "predict", "predict_run"),
+    "ngramstat.api.running": ("run", "run_share"),
     "ngramstat.api.theory_panel": ("theories",),
     "ngramstat.results": ("PARTS", "RUN_FILE", "THEORIES_FILE"),
 }

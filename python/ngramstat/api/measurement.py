@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ngramstat.api.conclusion import concluded_run
-from ngramstat.api.corpora import described, with_held_out
+from ngramstat.api.corpora import with_held_out
 from ngramstat.api.options import (
     BoundaryName,
     MeasureOptions,
@@ -19,22 +15,17 @@ from ngramstat.api.options import (
     ProtocolName,
     StageOptions,
 )
+from ngramstat.api.running import run
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
-from ngramstat.errors import InputError
-from ngramstat.kernels import build_info, simd_level
-from ngramstat.results import PARTS, RUN_FILE, CorrelationResult, EntropyResult, RunResult
-from ngramstat.runtime.gpus import Backend, open_gpus
-from ngramstat.runtime.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
-from ngramstat.runtime.usage import UsageLog
+from ngramstat.results import CorrelationResult, EntropyResult, RunResult
+from ngramstat.runtime.gpus import Backend
+from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
-from ngramstat.stages.cache import PartCache, corpus_identity
-from ngramstat.stages.plan import MeasurementPlan, make_plan, require_memory
-from ngramstat.stages.runner import Runner
-from ngramstat.version import __version__
+from ngramstat.stages.plan import MeasurementPlan, make_plan
 
-__all__ = ["correlations", "entropies", "measure", "plan", "run"]
+__all__ = ["correlations", "entropies", "measure", "plan"]
 
 
 def correlations(
@@ -227,73 +218,6 @@ def measure(
     return run(corpus, MeasureOptions.of(locals()))
 
 
-def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
-    """One or both halves of `measure`, as one result with settings and provenance."""
-    started = time.monotonic()
-    corpus, options, held_out = with_held_out(as_corpus(corpus), options)
-    chosen = StageOptions.of(corpus, options)
-    directory = options.directory
-    tokens = options.tokens
-    if directory is not None and not options.overwrite and tokens == ():
-        tokens = _tokens_of_earlier_run(directory)
-    settings = {**chosen.settings(), "tokens": tokens}
-    workspace = Workspace(
-        resolve_threads(options.threads),
-        parse_memory_limit(options.memory_limit),
-        directory,
-        open_gpus(options.backend, options.gpu_memory),
-    )
-    if directory is not None:
-        _refuse_other_run(directory, corpus, settings, overwrite=options.overwrite)
-    cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))
-    design = SamplingDesign(corpus, chosen.sampling, held_out)
-    usage = UsageLog()
-    with usage.record("plan"):
-        require_memory(corpus, chosen.stages(design), workspace)
-    runner = Runner(cache, workspace, usage, progress=bool(options.progress))
-    pair_result = entropy_result = None
-    with workspace.managing(corpus.tokens), workspace.gpus.errors():
-        if chosen.correlations is not None:
-            pair_result = runner.correlations(design, chosen.correlations)
-        if chosen.entropies is not None:
-            entropy_result = runner.entropies(design, chosen.entropies)
-    result = RunResult(
-        corpus={
-            **corpus.info(),
-            "boundary": design.boundary.value,
-            "separator": corpus.separator,
-            **described(held_out),
-        },
-        settings=settings,
-        provenance={
-            **_provenance(workspace, time.monotonic() - started),
-            "stages": usage.to_dicts(),
-        },
-        correlations=pair_result,
-        entropies=entropy_result,
-    )
-    if pair_result is not None and entropy_result is not None:
-        result = concluded_run(result, directory, tokens=tokens, protocol=options.protocol)
-    if directory is not None:
-        result.save(directory / RUN_FILE)
-    return result
-
-
-def _provenance(workspace: Workspace, seconds: float) -> dict[str, Any]:
-    """What made a result: version, machine, time and memory."""
-    return {
-        "version": __version__,
-        "commit": build_info()["commit"] or None,
-        "backend": workspace.gpus.name,
-        "gpus": [gpu.name for gpu in workspace.gpus.devices],
-        "simd": simd_level(),
-        "threads": workspace.threads,
-        "memory_limit_bytes": workspace.memory_limit,
-        "seconds": round(seconds, 3),
-        "peak_rss_bytes": peak_rss_bytes(),
-    }
-
-
 def plan(
     corpus: CorpusLike,
     *,
@@ -352,41 +276,3 @@ def plan(
     )
     design = SamplingDesign(corpus, chosen.sampling, other)
     return make_plan(corpus, chosen.stages(design), workspace)
-
-
-def _tokens_of_earlier_run(directory: Path) -> Sequence[float]:
-    """The numbers of training tokens that the run in a directory was asked for, if there is one."""
-    path = directory / RUN_FILE
-    if not path.exists():
-        return ()
-    return RunResult.load(path).settings.get("tokens") or ()
-
-
-def _refuse_other_run(
-    directory: Path, corpus: Corpus, settings: Mapping[str, Any], *, overwrite: bool
-) -> None:
-    path = directory / RUN_FILE
-    if (directory / "corpus.json").exists():
-        raise InputError(f"{directory}: is a corpus; choose another --output for the run")
-    if overwrite or not path.exists():
-        return
-    old = RunResult.load(path)
-    new = RunResult(corpus=corpus.info(), settings=settings, provenance={})
-    differing = [
-        name
-        for name in sorted(old.settings.keys() | new.settings.keys())
-        # Horizons are read off the finished run, at whatever numbers of tokens.
-        if name != "tokens" and _setting(old, name) != _setting(new, name)
-    ]
-    if old.corpus.get("sha256") != corpus.sha256:
-        differing.insert(0, "corpus")
-    if differing:
-        raise InputError(
-            f"{path}: holds a run that differs in {', '.join(differing)}; "
-            "choose another --output, or pass --overwrite"
-        )
-
-
-def _setting(run: RunResult, name: str) -> Any:
-    """A setting of a run; runs of earlier versions had one protocol and did not name it."""
-    return run.settings.get(name, "default" if name == "protocol" else None)

@@ -32,7 +32,7 @@ _RESUMES = (
 )
 _STARTS_OVER = "Interrupted. Nothing was written; run the same command again to start over"
 # The order of the headings in the help of a command; options without one come first.
-_HEADINGS = ("Token store", "Pairs", "C(t)", "H(n)", "Statistics", "Output", "Resources")
+_HEADINGS = ("Token store", "Pairs", "C(t)", "H(n)", "Statistics", "Slurm", "Output", "Resources")
 
 
 def under(heading: str, *decorators: Callable[[Any], Any]) -> Callable[[F], F]:

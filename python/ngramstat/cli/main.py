@@ -35,6 +35,11 @@ _COMMANDS = {
         "ngramstat.cli.measure:measure",
         "Measure C(t), H(n) and the exponents, and predict alpha.",
     ),
+    "slurm": Member(
+        "ngramstat.cli.slurm:slurm",
+        "Write a script that submits a run to Slurm: its parts as an array job, then their "
+        "assembly.",
+    ),
     "correlations": Member(
         "ngramstat.cli.measure:correlations",
         "Measure C(t): norms of the token covariances, their noise, and beta.",

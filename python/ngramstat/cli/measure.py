@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from ngramstat.cli.options import (
     HeldOut,
     Lags,
     Numbers,
+    PartOf,
     Window,
+    compose,
     corpus_options,
     file_option,
     full_option,
@@ -29,7 +34,7 @@ from ngramstat.cli.options import (
 )
 from ngramstat.cli.output import finish, show, write_section
 
-__all__ = ["correlations", "entropies", "measure", "plan", "quickstart"]
+__all__ = ["correlations", "entropies", "measure", "measure_options", "plan", "quickstart"]
 
 _statistics_options = under(
     "Statistics",
@@ -121,6 +126,27 @@ _entropy_options = under(
 )
 
 
+# The options of `measure` that say what is measured, of which corpus, and where it goes.
+measure_options = compose(
+    corpus_options,
+    _statistics_options,
+    _pair_options,
+    _entropy_options,
+    click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run."),
+    click.option(
+        "--tokens",
+        type=Numbers(),
+        default=(),
+        help="Training tokens to predict for, such as 1e9,1e12.  [default: as in the run so far]",
+    ),
+    click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Replace the result of another run in the output directory.",
+    ),
+)
+
+
 @command(
     examples=[
         "ngramstat correlations corpus",
@@ -184,29 +210,25 @@ def _run(
         "ngramstat measure corpus -o run",
         "ngramstat measure corpus --lags 1:512:20 --max-context 6 --tokens 1e9,1e12 -o run",
         "ngramstat measure corpus -o run --train 40m",
+        "ngramstat measure corpus -o run --part 2/3",
     ],
     resumes=True,
 )
-@corpus_options
-@_statistics_options
-@_pair_options
-@_entropy_options
-@click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
-@click.option(
-    "--tokens",
-    type=Numbers(),
-    default=(),
-    help="Training tokens to predict for, such as 1e9,1e12.  [default: as in the run so far]",
-)
-@click.option(
-    "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
-)
+@measure_options
 @click.option(
     "--train",
     "training_seconds",
     type=Duration(),
     help="Also train small models on the text for at most this long, such as 40m, and take gamma "
     "from their losses (needs the extra torch). Resumes like the rest.",
+)
+@click.option(
+    "--part",
+    type=PartOf(),
+    metavar="i/N",
+    help="Compute only the i-th of N shares of the parts of a run, and then what no other process "
+    "has begun. Processes on several machines may share the output directory; measure without "
+    "--part puts the parts together.",
 )
 @full_option
 @json_option
@@ -226,6 +248,12 @@ def measure(
     from ngramstat.corpus import Corpus
 
     corpus = Corpus.open(**store)
+    part = options.pop("part")
+    if part is not None:
+        if training_seconds is not None:
+            raise click.UsageError("--part does not go with --train")
+        _measure_share(common, corpus, part, as_json, output=output, **options)
+        return
     if training_seconds is not None:
         from ngramstat.lm.run import require_torch
 
@@ -242,6 +270,36 @@ def measure(
             progress=not common.quiet,
         )  # fmt: skip
     finish(result, output, as_json, full)
+
+
+def _measure_share(
+    common: Globals, corpus: Any, part: tuple[int, int], as_json: bool, **options: Any
+) -> None:
+    """Compute one share of the parts of a run, and say how far the run is."""
+    from ngramstat.api import MeasureOptions, run_share
+
+    done = run_share(corpus, MeasureOptions(**common.of_run(), **options), part)
+    if as_json:
+        echo_json(dataclasses.asdict(done))
+        return
+    number, processes = part
+    left = "" if done.done == done.parts else ", others are being computed"
+    click.echo(
+        f"Share {number} of {processes}: computed {done.computed} parts; {done.done} of "
+        f"{done.parts} parts of the run are done{left}. The same command without --part puts them "
+        f"together: {_without_part(sys.argv)}"
+    )
+
+
+def _without_part(words: Sequence[str]) -> str:
+    """A command line that is this one but for --part."""
+    kept: list[str] = ["ngramstat"]
+    follows = False
+    for word in words[1:]:
+        if not (follows or word == "--part" or word.startswith("--part=")):
+            kept.append(word)
+        follows = word == "--part"
+    return shlex.join(kept)
 
 
 @command(

@@ -25,6 +25,7 @@ __all__ = [
     "ListOf",
     "MeasuredLoss",
     "Numbers",
+    "PartOf",
     "Probabilities",
     "Window",
     "check_file",
@@ -316,6 +317,24 @@ class ListOf(click.ParamType):  # type: ignore[type-arg]
             return value
         parts = [part.strip() for part in str(value).split(",") if part.strip()]
         return tuple(self.of.convert(part, param, ctx) for part in parts)
+
+
+class PartOf(click.ParamType):  # type: ignore[type-arg]
+    """``i/N``, with i from 1 to N, such as ``2/3``."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """(i, N)."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            number, processes = (int(word) for word in str(value).split("/"))
+        except ValueError:
+            self.fail(f"{value!r} is not i/N, such as 2/3", param, ctx)
+        if not 1 <= number <= processes <= 1_000_000:
+            self.fail(f"{value!r}: expected i/N with 1 <= i <= N", param, ctx)
+        return number, processes
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]

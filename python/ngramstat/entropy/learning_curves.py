@@ -13,7 +13,8 @@ suffixes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from ngramstat.entropy.kneser_ney import (
     naming_corpus,
     scored_losses,
 )
-from ngramstat.kernels import KneserNey
+from ngramstat.kernels import CountsOfRange, KneserNey, Share
 from ngramstat.ngram_models.split_streams import SplitStreams, split_streams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
@@ -44,6 +45,8 @@ __all__ = [
     "pooled_curve",
     "subset_losses",
     "whole",
+    "whole_counts",
+    "whole_losses",
 ]
 
 Floats = NDArray[np.float64]
@@ -160,12 +163,7 @@ def subset_losses(
         `whole` first, then in the order of `nested_subsets`.
     """
     workspace = Workspace() if workspace is None else workspace
-    circle = dataclasses.replace(
-        split, training=split.training.select(circle_order(split, seed=seed))
-    )
-    with split_streams(
-        circle, boundary=boundary, max_context=max_context, workspace=workspace
-    ) as streams:
+    with _circle_streams(split, seed, max_context, boundary, workspace) as streams:
         copied = None
         if any(subset.halvings == 0 for subset in subsets):
             copied = copied_tokens(streams, workspace.threads)
@@ -190,6 +188,71 @@ def subset_losses(
                     )
 
 
+def whole_counts(
+    split: HeldOutSplit,
+    shares: Sequence[Share],
+    *,
+    seed: int,
+    max_context: int,
+    boundary: Boundary,
+    workspace: Workspace | None = None,
+    progress: Any = None,
+) -> Iterator[CountsOfRange]:
+    """What models trained on all documents count of some ranges of last tokens.
+
+    `whole_losses` makes of those of all ranges what `subset_losses` gives of `whole`, which it
+    describes with the other arguments.
+    """
+    workspace = Workspace() if workspace is None else workspace
+    with _circle_streams(split, seed, max_context, boundary, workspace) as streams:
+        everything = (streams.first_event, int(streams.training_ends[-1]))
+        with naming_corpus(split):
+            model = held_out_model(streams, max_context)
+            for share in shares:
+                _train(model, streams, [everything], max_context, workspace, progress, share)
+                yield model.counts_of_range()
+
+
+def whole_losses(
+    split: HeldOutSplit,
+    counted: Iterable[CountsOfRange],
+    *,
+    seed: int,
+    max_context: int,
+    boundary: Boundary,
+    workspace: Workspace | None = None,
+) -> HeldOutLosses:
+    """Losses of the models trained on all documents, from `whole_counts` of all ranges."""
+    workspace = Workspace() if workspace is None else workspace
+    with _circle_streams(split, seed, max_context, boundary, workspace) as streams:
+        model = held_out_model(streams, max_context)
+        for counts in counted:
+            model.add_counts(counts)
+        ends = streams.training_ends
+        return scored_losses(
+            model,
+            0,
+            streams,
+            training_tokens=int(ends[-1]) - streams.first_event - streams.no_events(len(ends)),
+            copied=copied_tokens(streams, workspace.threads),
+            threads=workspace.threads,
+        )
+
+
+@contextmanager
+def _circle_streams(
+    split: HeldOutSplit, seed: int, max_context: int, boundary: Boundary, workspace: Workspace
+) -> Iterator[SplitStreams]:
+    """Both sides of a split, the training documents in the order of the circle."""
+    circle = dataclasses.replace(
+        split, training=split.training.select(circle_order(split, seed=seed))
+    )
+    with split_streams(
+        circle, boundary=boundary, max_context=max_context, workspace=workspace
+    ) as streams:
+        yield streams
+
+
 def _train(
     model: KneserNey,
     streams: SplitStreams,
@@ -197,6 +260,7 @@ def _train(
     max_context: int,
     workspace: Workspace,
     progress: Any,
+    share: Share | None = None,
 ) -> None:
     """Train on nested parts of the stream, of which only the first and its contexts are read."""
     first, last = parts[0]
@@ -211,6 +275,7 @@ def _train(
         memory_limit=workspace.memory_budget(token_bytes=stream.nbytes if reads_tokens else 0),
         backend=workspace.gpus,
         progress=progress,
+        share=share,
     )
 
 

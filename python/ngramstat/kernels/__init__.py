@@ -32,7 +32,12 @@ from ngramstat.kernels.index_queries import (
     TokenSlices,
     suffix_samples,
 )
-from ngramstat.kernels.kneser_ney import KneserNey, ModelSizes, models_in_budget
+from ngramstat.kernels.kneser_ney import (
+    CountsOfRange,
+    KneserNey,
+    ModelSizes,
+    models_in_budget,
+)
 from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
 from ngramstat.kernels.ngram_listing import (
     MAX_NGRAM,
@@ -63,7 +68,9 @@ from ngramstat.kernels.suffixes import (
     LEAST_STEP,
     NgramCounts,
     NgramStatistics,
+    Share,
     SuffixCost,
+    add_statistics,
     blocks_at_once,
     count_ngrams,
     mark_copies,
@@ -94,6 +101,7 @@ __all__ = [
     "N_POSITION_BINS",
     "SINGLE_BLOCK_SIZE",
     "CountMatrix",
+    "CountsOfRange",
     "Documents",
     "Gpu",
     "GpuBlock",
@@ -117,12 +125,14 @@ __all__ = [
     "PairLabel",
     "PairMemory",
     "PairsAtLag",
+    "Share",
     "SortedShards",
     "SuffixCost",
     "SuffixCounts",
     "TokenSlices",
     "Tokens",
     "WindowCounter",
+    "add_statistics",
     "bilinear_forms_by_class",
     "blocks_at_once",
     "build_info",

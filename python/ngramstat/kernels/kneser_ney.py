@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ngramstat import _core
 from ngramstat._core import Documents
 from ngramstat.errors import InputError
-from ngramstat.kernels.suffixes import CutNgram, Cuts, Steps, SuffixCost, suffix_cost
+from ngramstat.kernels.suffixes import CutNgram, Cuts, Share, Steps, SuffixCost, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
 from ngramstat.runtime.gpus import Backend, open_gpus
 
-__all__ = ["KneserNey", "ModelSizes", "models_in_budget"]
+__all__ = ["CountsOfRange", "KneserNey", "ModelSizes", "models_in_budget"]
 
 # Models that are trained in one sweep, at most, and the fraction of the memory that they may take:
 # with less the sweep has few steps, but there are more sweeps.
@@ -41,6 +41,35 @@ class ModelSizes:
     index: int
     model: int
     scoring: int
+
+
+@dataclass(frozen=True)
+class CountsOfRange:
+    """What a model has counted of the n-grams whose last token lies in a range.
+
+    Those of ranges that partition the vocabulary add up to the model (`KneserNey.add_counts`).
+
+    Attributes
+    ----------
+    raw, continuation : (order, 5) and (order - 1, 5) uint64
+        As of `KneserNey.counts`.
+    contexts : (k,) uint32
+        Held-out contexts that occur before tokens of the range, by their numbers in the model.
+    followers : (k, 8) uint64
+        Of each: the sum of the counts of what follows, and how many followers have count 1, 2, and
+        3 or more; then the same of the continuation counts.
+    ngrams : (l,) uint32
+        Held-out n-grams that occur.
+    counts : (l, 2) uint64
+        Count and continuation count of each.
+    """
+
+    raw: NDArray[np.uint64]
+    continuation: NDArray[np.uint64]
+    contexts: NDArray[np.uint32]
+    followers: NDArray[np.uint64]
+    ngrams: NDArray[np.uint32]
+    counts: NDArray[np.uint64]
 
 
 def models_in_budget(model_bytes: int, budget: float | None) -> int:
@@ -150,6 +179,7 @@ class KneserNey:
         memory_limit: int | None = None,
         backend: Backend = "cpu",
         progress: Any = None,
+        share: Share | None = None,
     ) -> None:
         """Train one model on each of several nested parts of the training tokens, in one sweep.
 
@@ -167,6 +197,8 @@ class KneserNey:
             same.
         progress : object with ``advance(tokens)``, optional
             Told of the tokens that all models are trained on.
+        share : Share, optional
+            Count only the n-grams whose last token lies in one of several ranges, on the CPU.
 
         Raises
         ------
@@ -181,7 +213,7 @@ class KneserNey:
         first, last = parts[0]
         bounds = np.array(parts, dtype=np.int64).reshape(-1, 2)
         lengths = bounds[:, 1] - bounds[:, 0]
-        if gpus := open_gpus(backend):
+        if share is None and (gpus := open_gpus(backend)):
             gpus.devices[0].train_kneser_ney(self._model, training, bounds)
             if progress is not None:
                 progress.advance(float(lengths.sum()))
@@ -190,7 +222,13 @@ class KneserNey:
         self._model.reset(len(parts), threads)
         cost = self.cost(len(training), n_models=len(parts))
         steps = Steps(
-            training[:last], self._symbols, threads, memory_limit, cost, first_event=first
+            training[:last],
+            self._symbols,
+            threads,
+            memory_limit,
+            cost,
+            first_event=first,
+            share=share,
         )
         for step in steps.cut(Cuts(self._order, self._stop)):
             if isinstance(step, CutNgram):
@@ -216,6 +254,28 @@ class KneserNey:
         for model, (first, last) in enumerate(parts):
             before = _core.tokens_before(training, self._symbols, first, last, ngram, threads)
             self._model.add_ngram(model, ngram, int(before.sum()), int(np.count_nonzero(before)))
+
+    def counts_of_range(self, model: int = 0) -> CountsOfRange:
+        """What a model that was trained on a `share` has counted."""
+        return CountsOfRange(*self._model.counts_of_ranges(model))
+
+    def add_counts(self, counted: CountsOfRange, model: int = 0) -> None:
+        """Add what was counted of another range to a model.
+
+        Raises
+        ------
+        ValueError
+            The counts are of a model of another order, or for other held-out tokens.
+        """
+        self._model.add_counts(
+            model,
+            counted.raw,
+            counted.continuation,
+            counted.contexts,
+            counted.followers,
+            counted.ngrams,
+            counted.counts,
+        )
 
     def counts(self, model: int = 0) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Numbers of n-grams per order with counts 1, 2, 3, 4, and of all distinct ones.

@@ -28,9 +28,11 @@ __all__ = [
     "Cuts",
     "NgramCounts",
     "NgramStatistics",
+    "Share",
     "Steps",
     "SuffixCost",
     "SuffixRange",
+    "add_statistics",
     "blocks_at_once",
     "count_ngrams",
     "mark_copies",
@@ -89,6 +91,24 @@ class NgramStatistics:
     quarters: tuple[NgramCounts, ...]
     losses: NDArray[np.int64]
     group_targets: NDArray[np.uint64]
+
+
+def add_statistics(ranges: Sequence[NgramStatistics]) -> NgramStatistics:
+    """What ranges of last tokens that partition the vocabulary add up to; see `count_ngrams`."""
+
+    def added(subsets: Sequence[NgramCounts]) -> NgramCounts:
+        tables = _SubsetTables(len(subsets[0].ngrams) - 1)
+        for subset in subsets:
+            tables.add(subset.ngrams, subset.contexts, subset.targets)
+        return tables.counts()
+
+    return NgramStatistics(
+        added([part.whole for part in ranges]),
+        tuple(map(added, zip(*(part.halves for part in ranges), strict=True))),
+        tuple(map(added, zip(*(part.quarters for part in ranges), strict=True))),
+        np.sum([part.losses for part in ranges], axis=0),
+        np.sum([part.group_targets for part in ranges], axis=0, dtype=np.uint64),
+    )
 
 
 def step_tokens(n_tokens: int, threads: int) -> int:
@@ -307,10 +327,45 @@ class Cuts:
     stop_token: int = -1
 
 
+@dataclass(frozen=True)
+class Share:
+    """One of several ranges of last tokens with about as many occurrences each.
+
+    Attributes
+    ----------
+    number : int
+        0 .. of - 1.
+    of : int
+    """
+
+    number: int
+    of: int
+
+    def range_of(self, occurrences: NDArray[np.int64]) -> tuple[int, int]:
+        """First token, and the one after the last; both are the same where it is empty.
+
+        `occurrences` are those of each token id, of at least one.
+        """
+        after = np.cumsum(occurrences)
+        # Cut after the token with which a multiple of the share is reached.
+        shares = int(after[-1]) * np.arange(1, self.of) / self.of
+        ends = [0, *(np.searchsorted(after, shares) + 1).tolist(), len(after)]
+        return ends[self.number], ends[self.number + 1]
+
+    def clip(
+        self, ranges: Sequence[tuple[int, int]], occurrences: NDArray[np.int64]
+    ) -> list[tuple[int, int]]:
+        """The part of each range that lies in this one, where there is any."""
+        first, last = self.range_of(occurrences)
+        inside = ((max(start, first), min(end, last)) for start, end in ranges)
+        return [(start, end) for start, end in inside if start < end]
+
+
 class Steps:
     """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each.
 
-    Tokens before `first_event` only serve as context.
+    Tokens before `first_event` only serve as context. With `share` the sweep is over one range of
+    the last tokens of n-grams.
     """
 
     def __init__(
@@ -322,6 +377,7 @@ class Steps:
         cost: SuffixCost,
         *,
         first_event: int = 0,
+        share: Share | None = None,
     ) -> None:
         events = tokens[first_event:]
         budget = step_tokens(len(events), threads)
@@ -337,6 +393,8 @@ class Steps:
             fits = positions_that_fit(cost, memory_limit, len(events))
             self._largest = max(fits, LEAST_STEP)
         self.ranges = token_ranges(self.occurrences, budget)
+        if share is not None:
+            self.ranges = share.clip(self.ranges, self.occurrences)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         for first, last in self.ranges:
@@ -390,6 +448,7 @@ def count_ngrams(
     memory_limit: int | None = None,
     progress: Any = None,
     backend: Backend = "cpu",
+    share: Share | None = None,
 ) -> NgramStatistics:
     """Counts of counts of all n-grams up to max_context + 1 tokens.
 
@@ -413,6 +472,9 @@ def count_ngrams(
     backend : str or Gpus
         ``auto``, ``cpu``, ``cuda`` or open devices, whose own memory limits apply; several devices
         divide the n-grams by their last token. The counts are the same.
+    share : Share, optional
+        Count only n-grams, and targets, whose last token lies in one of several ranges; those of
+        all ranges add up (`add_statistics`).
 
     Raises
     ------
@@ -424,10 +486,10 @@ def count_ngrams(
     if documents is None:
         documents = Documents.single(len(tokens))
     if gpus := open_gpus(backend):
-        steps = _steps_on_gpus(gpus, tokens, vocab_size, max_context, documents, across)
+        steps = _steps_on_gpus(gpus, tokens, vocab_size, max_context, documents, across, share)
     else:
         steps = _steps_on_cpu(
-            tokens, vocab_size, max_context, documents, across, threads, memory_limit
+            tokens, vocab_size, max_context, documents, across, threads, memory_limit, share
         )
     parts = [_SubsetTables(max_context) for _ in range(7)]
     losses = np.zeros((documents.n_clusters, max_context + 1), np.int64)
@@ -451,12 +513,14 @@ def _steps_on_cpu(
     across: bool,
     threads: int,
     memory_limit: int | None,
+    share: Share | None,
 ) -> Iterator[tuple[Any, int]]:
     """The result of `_core.count_ngrams` for each range of last tokens, and the range's size."""
     check_tokens(tokens)
     depth = max_context + 1
     cost = suffix_cost(len(tokens), vocab_size, depth, counting_ngrams=True)
-    for step in Steps(tokens, vocab_size, threads, memory_limit, cost).cut(Cuts(depth)):
+    steps = Steps(tokens, vocab_size, threads, memory_limit, cost, share=share)
+    for step in steps.cut(Cuts(depth)):
         if isinstance(step, CutNgram):
             ngram = step.tokens
             yield _core.count_ngram(tokens, max_context, documents, across, ngram, threads), 0
@@ -475,6 +539,7 @@ def _steps_on_gpus(
     max_context: int,
     documents: Documents,
     across: bool,
+    share: Share | None,
 ) -> Iterator[tuple[Any, int]]:
     stream = gpu_tokens(tokens)
     counters = [
@@ -486,6 +551,8 @@ def _steps_on_gpus(
     # Every device gets work, and every step takes a second at most.
     budget = min(fits, -(-len(stream) // len(counters)), _GPU_STEP)
     ranges = token_ranges(occurrences, max(budget, 1))
+    if share is not None:
+        ranges = share.clip(ranges, occurrences)
 
     def count(counter: _core.GpuNgramCounter, tokens: tuple[int, int]) -> tuple[Any, int]:
         first, last = tokens
@@ -503,7 +570,10 @@ class _SubsetTables:
         self._targets = 0
 
     def add(
-        self, ngrams: list[NDArray[np.uint64]], contexts: list[NDArray[np.uint64]], targets: int
+        self,
+        ngrams: Sequence[NDArray[np.uint64]],
+        contexts: Sequence[NDArray[np.uint64]],
+        targets: int,
     ) -> None:
         for tables, more in ((self._ngrams, ngrams), (self._contexts, contexts)):
             for table, addition in zip(tables, more, strict=True):

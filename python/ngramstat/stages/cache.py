@@ -63,6 +63,11 @@ class PartCache:
                     f"{directory}: cannot be created: {error.strerror}; choose another --output"
                 ) from error
 
+    @property
+    def directory(self) -> Path | None:
+        """Where parts are kept, if they are."""
+        return self._directory
+
     def path(self, kind: str, version: int, key: Mapping[str, Any]) -> Path | None:
         """The file of a part, whether or not it is there.
 
@@ -78,6 +83,11 @@ class PartCache:
         if self._directory is None:
             return None
         return self._directory / f"{kind}-{self._digest(kind, version, key)[:32]}.npz"
+
+    def has(self, kind: str, version: int, key: Mapping[str, Any]) -> bool:
+        """Whether there is a file of a part, which is not read."""
+        path = self.path(kind, version, key)
+        return path is not None and path.is_file()
 
     def load(
         self, kind: str, version: int, key: Mapping[str, Any], value: type[Value]
@@ -104,6 +114,12 @@ class PartCache:
         path = self.path(kind, version, key)
         if path is not None:
             write_arrays(path, sealed(to_arrays(value), self._digest(kind, version, key)))
+
+    def remove(self, kind: str, version: int, key: Mapping[str, Any]) -> None:
+        """Remove a part that is no longer needed, if it is there."""
+        path = self.path(kind, version, key)
+        if path is not None:
+            path.unlink(missing_ok=True)
 
     def _digest(self, kind: str, version: int, key: Mapping[str, Any]) -> str:
         text = json.dumps([self._identity, kind, version, dict(key)], sort_keys=True)

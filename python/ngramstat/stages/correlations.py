@@ -37,6 +37,9 @@ from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
 
 __all__ = ["LagStage"]
 
+# Seconds of a lag on one core (Xeon with AVX-512, 2026-11), by which processes share the parts of a
+# run: of a token, and of a vocabulary item.
+_PASSED_TOKEN, _MULTIPLIED_ITEM = 45e-9, 60e-6
 # Passes over the tokens at one lag, beside counting.
 _TOKEN_PASSES = 3
 # Tokens at the beginning of the corpus on which lags are measured for the time, and the part of
@@ -73,7 +76,9 @@ class LagStage(Stage[LagMeasurement]):
         # A lag's measurement does not depend on which others there are, nor on what is fitted.
         for name in ("lags", "window", "level", "protocol"):
             del shared[name]
-        return [Part({**shared, "lag": lag}, work=1) for lag in self._options.lags]
+        corpus = self._design.corpus
+        seconds = _PASSED_TOKEN * corpus.n_tokens + _MULTIPLIED_ITEM * corpus.vocab_size
+        return [Part({**shared, "lag": lag}, 1, seconds) for lag in self._options.lags]
 
     def compute(
         self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar

@@ -42,13 +42,22 @@ from ngramstat.ngram_models.mixture import (
     expected_depth,
     mixture_cost,
     mixture_losses,
+    n_patterns,
     tuning_split,
+    tuning_tokens,
 )
-from ngramstat.ngram_models.split_streams import split_streams
+from ngramstat.ngram_models.mixture.tuning_slice import MAX_SCORED
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.split import HeldOutSplit
 from ngramstat.stages.cache import corpus_identity
+from ngramstat.stages.divisions import (
+    FractionBar,
+    MixtureTrees,
+    NgramRanges,
+    TrainingRanges,
+    mixture_streams,
+)
 from ngramstat.stages.sample import CorpusSample
 from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
 
@@ -56,6 +65,10 @@ __all__ = ["HeldOutStage", "MixtureStage", "NgramStage"]
 
 Value = TypeVar("Value")
 
+# Seconds on one core (Xeon with AVX-512, 2026-11), by which processes share the parts of a run: of
+# a token and order whose n-grams are counted, of a training token that a pattern of the mixture
+# counts, and of a token that is scored with a pattern.
+_SORTED_TOKEN, _COUNTED_TOKEN, _MIXED_TOKEN = 33e-9, 50e-9, 2e-6
 # A training token of the mixture and pattern, relative to one of Kneser-Ney's sweep; and a binary
 # decision and pattern, read and mixed for five contexts.
 _PATTERN_WORK = 0.22
@@ -115,7 +128,7 @@ class _SinglePartStage(_EntropyStage[Value]):
 
     def parts(self) -> list[Part]:
         """One part, whose work is the corpus."""
-        return [Part(self._key(), work=self._design.corpus.n_tokens)]
+        return [Part(self._key(), self._design.corpus.n_tokens, self._seconds())]
 
     def compute(
         self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
@@ -126,6 +139,10 @@ class _SinglePartStage(_EntropyStage[Value]):
     @abstractmethod
     def _key(self) -> dict[str, Any]:
         """What the value depends on beside the corpus."""
+
+    @abstractmethod
+    def _seconds(self) -> float:
+        """About how long it takes on one core."""
 
     @abstractmethod
     def _compute(self, workspace: Workspace, bar: ProgressBar) -> Value:
@@ -147,6 +164,13 @@ class NgramStage(_SinglePartStage[NgramStatistics]):
             "boundary": options.boundary,
             "seed": options.seed,
         }
+
+    def _seconds(self) -> float:
+        return _SORTED_TOKEN * self._order * self._design.corpus.n_tokens
+
+    def division(self, part: Part) -> NgramRanges:
+        """Ranges of the last token."""
+        return NgramRanges(part, self._design, self._options)
 
     def _compute(self, workspace: Workspace, bar: ProgressBar) -> NgramStatistics:
         return count_design_ngrams(
@@ -201,13 +225,33 @@ class HeldOutStage(_EntropyStage[HeldOutLosses]):
     def parts(self) -> list[Part]:
         """One part for all training tokens and one a subset; their work is what they train on."""
         n, key = self._training_tokens, self._split_key()
+        seconds = _SORTED_TOKEN * self._order
         return [
             Part(
                 {**key, "halvings": subset.halvings, "replicate": subset.replicate},
                 work=0.5**subset.halvings * n,
+                seconds=seconds * 0.5**subset.halvings * n,
             )
             for subset in self._subsets
         ]
+
+    def batches(self) -> list[list[Part]]:
+        """All training tokens, and each of the largest subsets with those inside it."""
+        whole, *parts = self.parts()
+        groups: list[list[Part]] = []
+        outer: Subset | None = None
+        for part, subset in zip(parts, self._subsets[1:], strict=True):
+            if outer is None or not outer.holds(subset):
+                outer = subset
+                groups.append([])
+            groups[-1].append(part)
+        return [[whole], *groups]
+
+    def division(self, part: Part) -> TrainingRanges | None:
+        """Ranges of the last token, where all training tokens are trained on."""
+        if part.key["halvings"] > 0:
+            return None
+        return TrainingRanges(part, self._design, self._options)
 
     def compute(
         self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
@@ -262,18 +306,26 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
     def _key(self) -> dict[str, Any]:
         return self._split_key()
 
+    def _seconds(self) -> float:
+        options, corpus = self._options, self._design.corpus
+        held_out = self._design.held_out_tokens(options.held_out, corpus)
+        scored = min(held_out, MAX_SCORED) + tuning_tokens(corpus.n_tokens - held_out)
+        per_pattern = _COUNTED_TOKEN * corpus.n_tokens + _MIXED_TOKEN * scored
+        return n_patterns(options.max_context, corpus.vocab_size) * per_pattern
+
+    def division(self, part: Part) -> MixtureTrees | None:
+        """Its trees; there are none where there is nothing to predict."""
+        if self._design.corpus.vocab_size == 1:
+            return None
+        return MixtureTrees(part, self._design, self._options)
+
     def _compute(self, workspace: Workspace, bar: ProgressBar) -> MixtureLosses:
-        with split_streams(
-            self._split,
-            boundary=self._design.boundary,
-            max_context=self._options.max_context,
-            workspace=workspace,
-        ) as streams:
+        with mixture_streams(self._design, self._options, workspace) as streams:
             return mixture_losses(
                 tuning_split(streams, self._design.seed),
                 max_context=self._options.max_context,
                 workspace=workspace,
-                progress=_FractionBar(bar, self._design.corpus.n_tokens),
+                progress=FractionBar(bar, self._design.corpus.n_tokens),
             )
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
@@ -305,16 +357,6 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
             disk_bytes=disk,
             seconds=_sweep_seconds(sample, self._order) * work / max(corpus.n_tokens, 1),
         )
-
-
-class _FractionBar:
-    """Progress that is told in fractions of the whole and shown in tokens."""
-
-    def __init__(self, bar: ProgressBar, total: int) -> None:
-        self._bar, self._total = bar, total
-
-    def advance(self, fraction: float) -> None:
-        self._bar.advance(fraction * self._total)
 
 
 def _held_out_seconds(

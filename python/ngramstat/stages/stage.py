@@ -5,6 +5,8 @@ the independent parts its work falls into, how a part is computed, and what it c
 (`ngramstat.stages.runner`) computes the parts that the cache does not hold, and a plan
 (`ngramstat.stages.plan`) adds up the costs; neither knows what a stage computes. Parts are
 independent of each other, so any of them may be computed by itself, in any order, by any process.
+Where many processes share a run, a large part is divided into smaller ones, which take more time
+in all (`Division`).
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.stages.sample import CorpusSample
 
-__all__ = ["Cost", "Part", "ProgressBar", "Stage"]
+__all__ = ["Cost", "Division", "Part", "Parts", "ProgressBar", "Stage"]
 
 Value = TypeVar("Value")
+Piece = TypeVar("Piece")
 
 
 class ProgressBar(Protocol):
@@ -39,10 +42,14 @@ class Part:
         JSON values that, with the corpus, determine the part's value.
     work : float
         How much of the stage's work it is, in the stage's unit.
+    seconds : float
+        About how long it takes on one core. Processes share the parts of a run by it, so it must
+        be the same in all of them: it follows from sizes, and nothing is timed.
     """
 
     key: dict[str, Any]
     work: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -74,20 +81,20 @@ class Cost:
     seconds: float
 
 
-class Stage(ABC, Generic[Value]):
-    """One stage of a measurement.
+class Parts(ABC, Generic[Value]):
+    """Independent parts of one kind.
 
     Attributes
     ----------
     name : str
-        Shown beside its progress and in plans.
+        Shown beside their progress and in plans.
     kind : str
-        Begins the names of its files in the cache.
+        Begins the names of their files in the cache.
     version : int
         Raised with every change of what a finished part holds or means: parts of another version
         are computed again.
     unit : str
-        Of its work: ``tok`` or ``lags``.
+        Of their work: ``tok`` or ``lags``.
     value : type
         The dataclass that a part's value is.
     """
@@ -106,8 +113,28 @@ class Stage(ABC, Generic[Value]):
     def compute(
         self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
     ) -> Iterator[Value]:
-        """The values of some parts, in their order; `bar` is told of the work as it is done."""
+        """The values of some parts, in the order of `parts`; `bar` is told of the work done."""
+
+    def batches(self) -> list[list[Part]]:
+        """All parts, those together that take much less time together than one by one."""
+        return [[part] for part in self.parts()]
+
+
+class Division(Parts[Piece], Generic[Piece, Value]):
+    """A part of a stage as smaller parts: its pieces."""
+
+    @abstractmethod
+    def combine(self, pieces: Sequence[Piece], workspace: Workspace) -> Value:
+        """The value of the part from those of all its pieces; equal to the one computed whole."""
+
+
+class Stage(Parts[Value]):
+    """One stage of a measurement."""
 
     @abstractmethod
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         """What all parts take, from a sample of the corpus and the memory that is left."""
+
+    def division(self, part: Part) -> Division[Any, Value] | None:
+        """A part as pieces; None where it has none."""
+        return None

@@ -64,6 +64,12 @@ class KneserNey {
     // The counts of a model that were made elsewhere, for a model that has none.
     void set_counts(Index model, const HeldOutCounts& counted);
 
+    // What a model has counted, and what another has counted in other ranges added to a model.
+    // Throws std::invalid_argument where there is no such model, or a node is none of these
+    // held-out tokens.
+    CountsOfRanges counts_of_ranges(Index model) const;
+    void add_counts(Index model, const CountsOfRanges& counted);
+
     const HeldOutNgrams<Token>& held_out() const { return held_out_; }
     Index vocab_size() const { return vocab_size_; }
     int order() const { return order_; }
@@ -99,6 +105,7 @@ class KneserNey {
         Followers() = default;
         Followers(const FollowerCounts& raw, const FollowerCounts& continuation);
         void add(Count raw, Count continuation);
+        void add(const Followers& more);  // not from several threads
         void add_once();
         FollowerCounts raw() const;
         FollowerCounts continuation() const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "ngramstat/base/types.hpp"
@@ -64,6 +65,17 @@ struct HeldOutCounts {
     KneserNeyCounts counts;
     std::vector<FollowerCounts> raw_contexts, continuation_contexts;
     std::vector<Count> raw_ngrams, continuation_ngrams;
+};
+
+// What a model has counted in some ranges of last tokens, of the held-out n-grams and contexts that
+// occur there: nodes of their tries, and the counts of each. Those of ranges that partition the
+// vocabulary add up to the model.
+struct CountsOfRanges {
+    KneserNeyCounts counts;
+    std::vector<std::uint32_t> contexts;
+    std::vector<FollowerCounts> raw_followers, continuation_followers;  // by context
+    std::vector<std::uint32_t> ngrams;
+    std::vector<Count> raw_ngrams, continuation_ngrams;  // by n-gram
 };
 
 inline double discount(const OrderDiscounts& discounts, Count count) {

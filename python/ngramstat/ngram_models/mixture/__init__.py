@@ -40,15 +40,25 @@ from ngramstat.ngram_models.mixture.cost import (
     mixture_cost,
     packed_logits_bytes,
 )
-from ngramstat.ngram_models.mixture.losses import MixtureLosses, mixture_losses
+from ngramstat.ngram_models.mixture.losses import (
+    MixtureLosses,
+    TreeLosses,
+    losses_of_trees,
+    mixture_losses,
+    tree_losses,
+)
+from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, tuning_split, tuning_tokens
 
 __all__ = [
+    "N_TREES",
     "MixtureCost",
     "MixtureLosses",
     "MixtureSplit",
     "Pattern",
+    "TreeLosses",
     "expected_depth",
+    "losses_of_trees",
     "mixture_cost",
     "mixture_losses",
     "n_patterns",
@@ -56,6 +66,7 @@ __all__ = [
     "packed_logits_bytes",
     "patterns",
     "patterns_of_tree",
+    "tree_losses",
     "tuning_split",
     "tuning_tokens",
 ]

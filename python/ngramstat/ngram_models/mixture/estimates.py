@@ -72,7 +72,7 @@ class Estimator:
     def estimate(
         self, piece: Piece, trees: Mapping[int, TokenTree], advance: Callable[[], None]
     ) -> dict[int, Decisions]:
-        """Counts and interpolates every pattern, each after its parent.
+        """Counts and interpolates every pattern that the trees use, each after its parent.
 
         Trees and decisions are by number of the tree.
         """
@@ -81,8 +81,8 @@ class Estimator:
             number: Decisions(len(rows[number]), piece, tree) for number, tree in trees.items()
         }
         children: dict[str | None, list[int]] = {}
-        for i, pattern in enumerate(self._used):
-            children.setdefault(pattern.parent, []).append(i)
+        for i in sorted(set().union(*rows.values())):
+            children.setdefault(self._used[i].parent, []).append(i)
         # The fallback logits that children need are large. Of siblings, the one with the most
         # descendants comes last, when the parent's are no longer needed.
         descendants = [0] * len(self._used)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ngramstat.kernels.mixing import Discounts, TokenTree, path_lengths
 from ngramstat.ngram_models.mixture.context_patterns import (
+    Pattern,
     has_classes,
     patterns,
     patterns_of_tree,
@@ -24,12 +25,19 @@ from ngramstat.ngram_models.mixture.cost import (
 )
 from ngramstat.ngram_models.mixture.estimates import Estimator
 from ngramstat.ngram_models.mixture.mixers import Mixers
-from ngramstat.ngram_models.mixture.trees import grow_trees
+from ngramstat.ngram_models.mixture.trees import N_TREES, grow_trees
 from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece, pieces_of
 from ngramstat.ngram_models.split_streams import content_positions
 from ngramstat.runtime.workspace import Workspace
 
-__all__ = ["Mixture", "MixtureLosses", "mixture_losses"]
+__all__ = [
+    "Mixture",
+    "MixtureLosses",
+    "TreeLosses",
+    "losses_of_trees",
+    "mixture_losses",
+    "tree_losses",
+]
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +74,22 @@ class MixtureLosses:
     scored: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class TreeLosses:
+    """What the mixers along one of the trees find, before the trees are averaged.
+
+    Attributes
+    ----------
+    losses : (max_context, n) float64
+        -ln p of every held-out token that is scored; row n - 1 is context n.
+    better : (max_context,) bool
+        As in `MixtureLosses`.
+    """
+
+    losses: Floats
+    better: NDArray[np.bool_]
+
+
 def mixture_losses(
     split: MixtureSplit,
     *,
@@ -87,15 +111,36 @@ def mixture_losses(
         Told the fractions of the work as they are done; they sum to one.
     """
     workspace = Workspace() if workspace is None else workspace
-    n_tuning = len(content_positions(split.tuning_documents))
     if split.vocab_size == 1:  # nothing to predict
-        nothing = np.zeros((len(split.scored.part), max_context))
-        return _by_part(nothing, split, np.ones(max_context, bool), n_tuning)
+        nothing = np.zeros((max_context, len(split.targets)))
+        return _by_document(nothing, split, np.ones(max_context, bool))
     mixture = Mixture.new(split, max_context, range(1, max_context + 1), workspace)
     by_token = mixture.losses(split, list(pieces_of(split)), workspace, progress)
-    in_sample = split.in_sample[split.scored.part]
-    losses = _by_piece(by_token, np.where(in_sample, split.scored.tokens, 0))
-    return _by_part(losses, split, mixture.mixers.better, n_tuning)
+    return _by_document(by_token, split, mixture.mixers.better)
+
+
+def tree_losses(
+    split: MixtureSplit,
+    tree: int,
+    *,
+    max_context: int,
+    workspace: Workspace | None = None,
+    progress: Any = None,
+) -> TreeLosses:
+    """Those of one tree, 0 .. N_TREES - 1; see `mixture_losses`.
+
+    All trees together take longer than `mixture_losses`, which counts a pattern once for several.
+    """
+    workspace = Workspace() if workspace is None else workspace
+    mixture = Mixture.new(split, max_context, range(1, max_context + 1), workspace)
+    by_token = mixture.losses(split, list(pieces_of(split)), workspace, progress, trees=[tree])
+    return TreeLosses(by_token, mixture.mixers.better)
+
+
+def losses_of_trees(split: MixtureSplit, of_trees: Sequence[TreeLosses]) -> MixtureLosses:
+    """What `mixture_losses` gives, from `tree_losses` of all trees in their order."""
+    better = np.any([tree.better for tree in of_trees], axis=0)
+    return _by_document(_average([tree.losses for tree in of_trees]), split, better)
 
 
 @dataclass
@@ -138,22 +183,25 @@ class Mixture:
         pieces: Sequence[Piece],
         workspace: Workspace,
         progress: Any = None,
+        *,
+        trees: Sequence[int] = range(N_TREES),
     ) -> Floats:
         """-ln p of the targets of all pieces but the tuning ones, (n_lengths, n).
 
-        Of `split`, the training tokens are counted. See `mixture_losses` for the other arguments.
+        Of `split`, the training tokens are counted. The probabilities along `trees` are averaged.
+        See `mixture_losses` for the other arguments.
         """
-        trees, lengths = self.trees, self.mixers.lengths
+        lengths = self.mixers.lengths
         used = patterns(self.max_context, classed=has_classes(split.vocab_size))
         memory_budget = workspace.memory_budget()
         if memory_budget is not None:
             memory_budget -= context_counts_bytes(max(len(piece.targets) for piece in pieces))
             memory_budget = max(memory_budget, 1)
-        inputs = max(len(patterns_of_tree(used, k)) for k in range(len(trees)))
-        largest = _max_decisions(pieces, trees) * bytes_per_decision(inputs)
-        together = trees_at_once(memory_budget, largest)
-        groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
-        work = _Work(split, pieces, trees, n_patterns=len(used), n_groups=len(groups))
+        inputs = max(len(patterns_of_tree(used, k)) for k in range(N_TREES))
+        largest = _max_decisions(pieces, self.trees) * bytes_per_decision(inputs)
+        together = min(trees_at_once(memory_budget, largest), len(trees))
+        groups = [trees[k : k + together] for k in range(0, len(trees), together)]
+        work = _Work(split, pieces, self.trees, used, groups)
         total = sum(work.of_piece(piece, lengths) for piece in pieces)
 
         def advance(seconds: float) -> None:
@@ -166,7 +214,7 @@ class Mixture:
             self.class_maps,
             self.discounts,
             max_events=events_at_once(
-                memory_budget, len(split.training), largest * together / len(trees)
+                memory_budget, len(split.training), largest * together / N_TREES
             ),
             threads=workspace.threads,
             gpu=workspace.gpus.devices[0] if workspace.gpus else None,
@@ -178,9 +226,9 @@ class Mixture:
             for group in groups:
                 counted = work.of_pattern(piece, len(group))
                 decisions = estimator.estimate(
-                    piece, {k: trees[k] for k in group}, functools.partial(advance, counted)
+                    piece, {k: self.trees[k] for k in group}, functools.partial(advance, counted)
                 )
-                n_nodes = len(trees[0].split)
+                n_nodes = len(self.trees[0].split)
                 for scored in self.mixers.score(decisions, n_nodes, workspace.threads):
                     of_trees.append(scored)
                     advance(sum(work.of_mixing(piece, n) for n in lengths))
@@ -197,11 +245,19 @@ class _Work:
     """
 
     def __init__(
-        self, split: MixtureSplit, pieces: Sequence[Piece], trees: Sequence[TokenTree], *,
-        n_patterns: int, n_groups: int,
-    ) -> None:  # fmt: skip
-        self._tokens, self._n_patterns, self._n_groups = len(split.training), n_patterns, n_groups
-        self._n_trees = len(trees)
+        self,
+        split: MixtureSplit,
+        pieces: Sequence[Piece],
+        trees: Sequence[TokenTree],
+        used: Sequence[Pattern],
+        groups: Sequence[Sequence[int]],
+    ) -> None:
+        self._tokens = len(split.training)
+        # Of each group of trees: how many there are, and how many patterns they use.
+        self._groups = [
+            (len(group), len(set().union(*(patterns_of_tree(used, k) for k in group))))
+            for group in groups
+        ]
         self._decisions = {
             id(piece): _max_decisions([piece], trees) / len(trees) for piece in pieces
         }
@@ -216,19 +272,20 @@ class _Work:
 
     def of_piece(self, piece: Piece, lengths: Sequence[int]) -> float:
         mixing = sum(self.of_mixing(piece, n) for n in lengths)
-        counting = self._n_groups * _COUNTED_TOKEN * self._tokens
-        counting += _INTERPOLATED_DECISION * self._n_trees * self._decisions[id(piece)]
-        return self._n_patterns * counting + self._n_trees * mixing
+        return sum(
+            n_patterns * self.of_pattern(piece, n_trees) + n_trees * mixing
+            for n_trees, n_patterns in self._groups
+        )
 
 
-def _by_part(
-    by_piece: Floats, split: MixtureSplit, better: NDArray[np.bool_], n_tuning: int
-) -> MixtureLosses:
+def _by_document(by_token: Floats, split: MixtureSplit, better: NDArray[np.bool_]) -> MixtureLosses:
+    in_sample = split.in_sample[split.scored.part]
+    by_piece = _by_piece(by_token, np.where(in_sample, split.scored.tokens, 0))
     return MixtureLosses(
         losses=split.scored.totals(by_piece),
         losses_at_starts=split.scored.totals_at_starts(by_piece),
         better=better,
-        tuning_tokens=n_tuning,
+        tuning_tokens=len(content_positions(split.tuning_documents)),
         scored=split.in_sample,
     )
 
