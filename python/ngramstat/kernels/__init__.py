@@ -41,6 +41,7 @@ from ngramstat.kernels.ngram_listing import (
     NgramSweep,
     NgramUnits,
 )
+from ngramstat.kernels.ngram_windows import NgramWindows, count_ngram_windows
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -57,6 +58,7 @@ from ngramstat.kernels.pairs import (
     pair_summer,
     shuffle_documents,
     stream_pairs,
+    sum_counts,
     sum_pairs_by_document,
 )
 from ngramstat.kernels.suffixes import (
@@ -112,6 +114,7 @@ __all__ = [
     "NgramStatistics",
     "NgramSweep",
     "NgramUnits",
+    "NgramWindows",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
@@ -128,6 +131,7 @@ __all__ = [
     "build_info",
     "count_document_tokens",
     "count_document_tokens_on",
+    "count_ngram_windows",
     "count_ngrams",
     "count_pairs",
     "count_pairs_by_class",
@@ -152,6 +156,7 @@ __all__ = [
     "suffix_array",
     "suffix_cost",
     "suffix_samples",
+    "sum_counts",
     "sum_pairs_by_document",
     "token_counts",
 ]
