@@ -11,7 +11,8 @@ import pytest
 import ngramstat
 from designs import design_of
 from ngramstat import kernels
-from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs, cross_fits
+from ngramstat.covariance.cross_fit import CrossFit, CrossFitting
+from ngramstat.covariance.fold_passes import FoldForms, FoldProducts, HalfVectors, ShuffledPairs
 from ngramstat.kernels import Documents, PairLabel
 from ngramstat.sampling.design import FOLDS, SamplingDesign
 from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain, RareTables
@@ -20,6 +21,25 @@ from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain, R
 def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 0):
     chain = MarkovChain.random(v, concentration=0.3, rules_seed=seed, document_length=length)
     return chain.corpus(documents * length, seed=seed)
+
+
+def cross_fits(design, lag, vectors, sequential=None, *, across, threads=1):
+    """Those of C(t) and of the sequential covariance, by both passes over the tokens.
+
+    `sequential` are the latter's vectors and the pairs that it subtracts.
+    """
+    kinds, products = [vectors], None
+    if sequential is not None:
+        kinds.append(sequential[0])
+        products, _ = sequential[1].products(sequential[0])
+    pairs, documents = design.pairs_at(lag), design.documents
+    first = FoldProducts.of(pairs, documents, kinds, products, across=across, threads=threads)
+    fitting = CrossFitting(first, kinds)
+    shuffled = None if sequential is None else (sequential[1], first.shuffled[2])
+    forms = FoldForms.of(
+        pairs, documents, fitting.weighted, shuffled, across=across, threads=threads
+    )
+    return fitting.fits(forms)
 
 
 def cross_fit(design, lag, vectors, *, across, norm=math.inf, threads=1) -> CrossFit:
@@ -162,7 +182,8 @@ def test_sequential_moments_equal_sums_over_distinct_folds(stream):
     counts = kernels.count_document_tokens(corpus.tokens, 4, spans)
     rates = np.maximum(lengths - lag, 0) / (lengths * (lengths - 1))
     x = rng.standard_normal(4)
-    shuffled, projected = ShuffledPairs.of(counts, rates, design.documents.folds, halves, x)
+    shuffled = ShuffledPairs(counts, rates, design.documents.folds)
+    _, projected = shuffled.products(halves, x)
     rows, columns, numbers = counts.to_coo()
     by_document = np.bincount(rows, weights=numbers[0] * x[columns], minlength=len(lengths))
     np.testing.assert_allclose(projected[:, 0], by_document, rtol=1e-12)

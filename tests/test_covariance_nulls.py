@@ -12,7 +12,7 @@ from ngramstat.covariance.lag_limits import crossing_limit, sequential_limit
 from ngramstat.covariance.measurement import most_frequent
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.options import default_lags
-from ngramstat.covariance.position import position_norm
+from ngramstat.covariance.position import PositionPairs, position_norm
 from ngramstat.covariance.shuffling import SHUFFLED_LAGS, shuffled_inside_documents
 from ngramstat.synthetic import BroadcastTree, MarkovChain
 from test_covariance_measurement import zipf
@@ -124,7 +124,7 @@ def test_position_norm_equals_brute_force():
         )
 
     one, other = covariance(0, 1), covariance(1, 0)
-    norm, floor = position_norm(design, lag)
+    norm, floor = position_norm(PositionPairs.of(design, lag))
     assert norm == pytest.approx(np.linalg.norm(one + other, 2) / 2, rel=1e-9)
     assert floor == pytest.approx(np.linalg.norm(one - other, 2) / 2, rel=1e-9)
     # The planted drift: the first quarter of a document has different tokens.

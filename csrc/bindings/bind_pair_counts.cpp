@@ -4,6 +4,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "count_arrays.hpp"
+#include "ngramstat/pairs/count_sums.hpp"
 #include "ngramstat/pairs/document_shuffle.hpp"
 #include "ngramstat/pairs/pair_counts.hpp"
 #include "ngramstat/pairs/pair_tables.hpp"
@@ -114,6 +115,29 @@ py::tuple to_coo(const CountMatrix& matrix) {
                           to_array(std::move(counts[0]), {2, nnz}));
 }
 
+CountMatrix from_rows(Index n_rows, Index n_cols, const Array<Index>& row_start,
+                      const Array<std::uint32_t>& column, const Array<std::uint32_t>& first,
+                      const Array<std::uint32_t>& second) {
+    const CountRows rows{as_span(row_start), as_span(column), as_span(first), as_span(second)};
+    const py::gil_scoped_release release;
+    return matrix_of_rows(n_rows, n_cols, rows);
+}
+
+py::tuple to_rows(const CountMatrix& matrix) {
+    CountArrays arrays;
+    {
+        const py::gil_scoped_release release;
+        arrays = arrays_of(matrix);
+    }
+    return py::make_tuple(to_array(std::move(arrays.row_start)), to_array(std::move(arrays.column)),
+                          to_array(std::move(arrays.first)), to_array(std::move(arrays.second)));
+}
+
+CountMatrix sum_of_matrices(const std::vector<const CountMatrix*>& matrices, int threads) {
+    const py::gil_scoped_release release;
+    return sum_of(matrices, threads);
+}
+
 template <class Token>
 void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
     m.def(
@@ -156,14 +180,14 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
     m.def(
         "shuffle_documents",
         [](const Array<Token>& tokens, const Documents& documents, std::uint64_t key,
-           Array<Token>& out, int threads) {
+           Index first_position, Array<Token>& out, int threads) {
             const auto stream = as_span(tokens);
             const std::span<Token> to = as_target(out);
             const py::gil_scoped_release release;
-            shuffle_documents(stream, documents, key, to, threads);
+            shuffle_documents(stream, documents, key, first_position, to, threads);
         },
         py::arg("tokens").noconvert(), py::arg("documents"), py::arg("key"),
-        py::arg("out").noconvert(), py::arg("threads"));
+        py::arg("first_position"), py::arg("out").noconvert(), py::arg("threads"));
 }
 
 // out = the product with a block of vectors, where `multiply(x, out)` runs without the GIL.
@@ -277,6 +301,11 @@ void bind_count_matrix(py::module_& m) {
         .def("row_sums", [](const CountMatrix& c) { return two_channels(c.row_sums()); })
         .def("column_sums", [](const CountMatrix& c) { return two_channels(c.column_sums()); })
         .def("to_coo", &to_coo, "(rows, columns, counts of shape (2, nnz))")
+        .def_static("from_rows", &from_rows, py::arg("n_rows"), py::arg("n_cols"),
+                    py::arg("row_start").noconvert(), py::arg("column").noconvert(),
+                    py::arg("first").noconvert(), py::arg("second").noconvert(),
+                    "The matrix that `to_rows` gives; an empty `second` is all zero.")
+        .def("to_rows", &to_rows, "(row_start, column, first, second), row after row")
         .def("multiply", &multiply, py::arg("x").noconvert(), py::arg("first"), py::arg("second"),
              py::arg("threads"))
         .def("multiply_gram", &multiply_gram, py::arg("x").noconvert(),
@@ -298,6 +327,8 @@ void bind_count_matrix(py::module_& m) {
 }
 
 void bind_pair_counter(py::module_& m) {
+    m.def("sum_of_matrices", &sum_of_matrices, py::arg("matrices"), py::arg("threads"),
+          "The sum of count matrices of one shape.");
     m.def("pair_tables_fit", &pair_tables_fit, py::arg("vocab_size"),
           "Whether the pairs of a vocabulary of this size are counted in tables.");
     py::class_<PairBuffer>(m, "PairBuffer")

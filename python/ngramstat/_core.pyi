@@ -97,6 +97,18 @@ class CountMatrix:
     def row_sums(self) -> NDArray[np.uint64]: ...
     def column_sums(self) -> NDArray[np.uint64]: ...
     def to_coo(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]: ...
+    @staticmethod
+    def from_rows(
+        n_rows: int,
+        n_cols: int,
+        row_start: NDArray[np.int64],
+        column: NDArray[np.uint32],
+        first: NDArray[np.uint32],
+        second: NDArray[np.uint32],
+    ) -> CountMatrix: ...
+    def to_rows(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]: ...
     def multiply(
         self, x: NDArray[np.float64], first: float, second: float, threads: int
     ) -> NDArray[np.float64]: ...
@@ -135,6 +147,7 @@ class CountMatrix:
         threads: int,
     ) -> float: ...
 
+def sum_of_matrices(matrices: list[CountMatrix], threads: int) -> CountMatrix: ...
 def count_pairs_of_token(
     tokens: _Tokens,
     vocab_size: int,
@@ -499,7 +512,12 @@ def count_document_tokens(
     tokens: _Tokens, vocab_size: int, documents: Documents, threads: int
 ) -> CountMatrix: ...
 def shuffle_documents(
-    tokens: _Tokens, documents: Documents, key: int, out: _Tokens, threads: int
+    tokens: _Tokens,
+    documents: Documents,
+    key: int,
+    first_position: int,
+    out: _Tokens,
+    threads: int,
 ) -> None: ...
 def sum_pairs_by_document(
     tokens: _Tokens,

@@ -18,7 +18,8 @@ constexpr Index kRuns = 256;  // of documents: enough to balance any thread coun
 
 template <class Token>
 void shuffle_documents(std::span<const Token> tokens, const Documents& documents, std::uint64_t key,
-                       std::span<Token> out, int threads) {
+                       Index first_position, std::span<Token> out, int threads) {
+    require(first_position >= 0, "shuffle_documents: a position is not negative");
     documents.require_length(static_cast<Index>(tokens.size()));
     require(out.size() == tokens.size(), "shuffle_documents: out must have the stream's size");
     std::vector<Index> prefix{0};
@@ -32,7 +33,7 @@ void shuffle_documents(std::span<const Token> tokens, const Documents& documents
             for (Index i = documents.content_ends()[d] - 1; i > first; --i) {
                 // The word of a position, scaled to the places up to it.
                 const auto places = static_cast<unsigned __int128>(i - first + 1);
-                const auto word = random_word(key, static_cast<std::uint64_t>(i));
+                const auto word = random_word(key, static_cast<std::uint64_t>(first_position + i));
                 const Index to = first + static_cast<Index>((places * word) >> 64);
                 std::swap(out[static_cast<std::size_t>(i)], out[static_cast<std::size_t>(to)]);
             }
@@ -41,8 +42,8 @@ void shuffle_documents(std::span<const Token> tokens, const Documents& documents
 }
 
 template void shuffle_documents(std::span<const std::uint16_t>, const Documents&, std::uint64_t,
-                                std::span<std::uint16_t>, int);
+                                Index, std::span<std::uint16_t>, int);
 template void shuffle_documents(std::span<const std::uint32_t>, const Documents&, std::uint64_t,
-                                std::span<std::uint32_t>, int);
+                                Index, std::span<std::uint32_t>, int);
 
 }  // namespace ngramstat

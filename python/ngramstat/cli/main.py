@@ -48,6 +48,10 @@ _COMMANDS = {
         "ngramstat.cli.measure:entropies",
         "Measure H(n): next-token entropies, counted and held out, and gamma.",
     ),
+    "shards": Member(
+        "ngramstat.cli.shards:shards",
+        "Measure C(t) and counted H(n) of shards that no single machine holds, in rounds.",
+    ),
     "predict": Member(
         "ngramstat.cli.predict:predict",
         "Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses.",

@@ -62,9 +62,15 @@ _MAX_RESIDUAL = 1e-2
 
 
 def assemble_correlations(
-    design: SamplingDesign, options: CorrelationOptions, measured: Sequence[LagMeasurement]
+    design: SamplingDesign,
+    options: CorrelationOptions,
+    measured: Sequence[LagMeasurement],
+    periodic: Sequence[Periodicity] | None = None,
 ) -> CorrelationResult:
-    """One result from the measurements at all lags, with the fits of beta."""
+    """One result from the measurements at all lags, with the fits of beta.
+
+    The periodic structures of the corpus are looked for here if they are not given.
+    """
     if [m.lag for m in measured] != list(options.lags):
         raise NgramstatError("the measured lags are not those of the options")
     columns = _shared_columns(measured)
@@ -72,7 +78,7 @@ def assemble_correlations(
     sequential = _sequential_series(options, measured, columns)
     low, high = _norm_intervals(plain.replicates, options.level)
     limits = _lag_limits(design, options, sequential)
-    periodic = find_periods(design.corpus)
+    periodic = find_periods(design.corpus) if periodic is None else tuple(periodic)
     beta = _beta(design, options, plain, limits[0], plug_in=columns["norm"])
     beta = _with_corpus(beta, plain.decay(options), design, periodic)
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)

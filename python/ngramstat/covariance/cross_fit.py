@@ -28,7 +28,7 @@ ones, and show noise, counts for little.
 The estimate is at most the larger of the cross-fitted and the plug-in norm, and at least the
 smaller one less the standard error of F: what lies further out is noise.
 
-`cross_fits` takes these steps for both halves:
+`CrossFitting` takes these steps for both halves:
 
 1. one pass over the tokens gives the products w_b = C_b v and z_b = C_b^T u of every fold b, and
    so the first moments u^T C_b v = u^T w_b;
@@ -56,23 +56,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import (
-    BLOCK_SIZE,
-    SINGLE_BLOCK_SIZE,
-    CountMatrix,
-    PairLabel,
-    bilinear_forms_by_class,
-    multiply_pairs_by_class,
-)
-from ngramstat.linear_algebra.lanczos import SingularTriplets, as_block
-from ngramstat.sampling.design import FOLDS, SamplingDesign
+from ngramstat.covariance.fold_passes import FOLDS_PER_HALF, FoldForms, FoldProducts, HalfVectors
+from ngramstat.kernels import BLOCK_SIZE
+from ngramstat.sampling.design import FOLDS
 
-__all__ = ["MIN_FOLDS", "CrossFit", "HalfVectors", "ShuffledPairs", "cross_fits"]
+__all__ = ["MIN_FOLDS", "CrossFit", "CrossFitting"]
 
 Floats = NDArray[np.float64]
 
-_FOLDS_PER_HALF = FOLDS // 2
-_HALF_OF_FOLD = np.repeat([0, 1], _FOLDS_PER_HALF)
+_HALF_OF_FOLD = np.repeat([0, 1], FOLDS_PER_HALF)
 # The third moment needs three distinct folds, and the jackknife leaves one more out.
 _MIN_FOLDS_PER_HALF = 4
 MIN_FOLDS = 2 * _MIN_FOLDS_PER_HALF
@@ -82,9 +74,6 @@ MIN_FOLDS = 2 * _MIN_FOLDS_PER_HALF
 _LEAST_CUBE = 0.5
 # T / F^3 is at least one but for noise, and is taken as at least this.
 _LEAST_RATIO = 0.7
-
-# The vectors of the folds of a half are the columns of one block.
-assert _FOLDS_PER_HALF <= BLOCK_SIZE
 
 
 @dataclass(frozen=True)
@@ -112,176 +101,67 @@ class CrossFit:
     left_out: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
-class ShuffledPairs:
-    """Mean pair counts over all shuffles inside documents, fold by fold (docs/theory.md 4).
-
-    K_b = sum over documents d of fold b of rate_d (c_d c_d^T - diag c_d), with c_d the token counts
-    of document d. Shuffling keeps the composition of a document and destroys its sequence.
-
-    Attributes
-    ----------
-    counts : CountMatrix
-        c, (n_documents, V).
-    rates : (n_documents,) float64
-        Pairs at the lag divided by all ordered pairs, L (L - 1) for L tokens.
-    folds : (n_documents,) uint8
-    projections : (n_documents, 2) float64
-        c_d^T u and c_d^T v, with the vectors that the folds of the document's half get.
-    threads : int
-    """
-
-    counts: CountMatrix
-    rates: Floats
-    folds: NDArray[np.uint8]
-    projections: Floats
-    threads: int = 1
-
-    @classmethod
-    def of(
-        cls,
-        counts: CountMatrix,
-        rates: Floats,
-        folds: NDArray[np.uint8],
-        vectors: HalfVectors,
-        *others: Floats,
-        threads: int = 1,
-    ) -> tuple[ShuffledPairs, Floats]:
-        """With the projections, and c^T x for some other vectors x, (n_documents, k)."""
-        block = as_block(*vectors.left[::-1], *vectors.right[::-1], *others)
-        projected = counts.multiply(block, 1.0, 0.0, threads)
-        rows, halves = np.arange(len(rates)), folds // _FOLDS_PER_HALF
-        own = np.stack([projected[rows, halves], projected[rows, 2 + halves]], axis=1)
-        return cls(counts, rates, folds, own, threads), projected[:, 4 : 4 + len(others)]
-
-    def products(self) -> tuple[Floats, Floats, Floats]:
-        """(K v, K u, diagonal) of every fold, without the diagonal's part of the products.
-
-        Each is (FOLDS, V); the diagonal is the sum of rate_d c_d.
-        """
-        of_rows = np.zeros((len(self.rates), 4))
-        of_rows[:, 0] = self.rates * self.projections[:, 1]
-        of_rows[:, 1] = self.rates * self.projections[:, 0]
-        of_rows[:, 2] = self.rates
-        sums = self.counts.multiply_transposed_by_class(of_rows, self.folds, FOLDS, self.threads)
-        return sums[:, :, 0], sums[:, :, 1], sums[:, :, 2]
-
-    def bilinear(self, a: Floats, b: Floats, diagonals: Floats) -> Floats:
-        """a_c^T K b_k of every fold, (FOLDS, BLOCK_SIZE, BLOCK_SIZE), for a, b (2, V, BLOCK_SIZE).
-
-        Projections of documents are of single precision, as a and b are.
-        """
-        out = np.zeros((FOLDS, BLOCK_SIZE, BLOCK_SIZE))
-        first_channel = np.zeros((1, 2, SINGLE_BLOCK_SIZE), np.float32)
-        first_channel[:, 0] = 1.0
-        for h in (0, 1):
-            both = np.concatenate([a[h], b[h]], axis=1, dtype=np.float32)
-            (projected,) = self.counts.multiply_single(both[None], first_channel, self.threads)
-            for fold in range(h * _FOLDS_PER_HALF, (h + 1) * _FOLDS_PER_HALF):
-                members = self.folds == fold
-                x, y = np.split(projected[members].astype(np.float64), 2, axis=1)
-                out[fold] = (x * self.rates[members, None]).T @ y
-                out[fold] -= (a[h] * diagonals[fold][:, None]).T @ b[h]
-        return out
-
-
-@dataclass(frozen=True)
-class HalfVectors:
-    """Leading singular vectors of a covariance from each half of the documents.
-
-    Attributes
-    ----------
-    left, right : (2, V) float64
-        Of length 1; zero at vocabulary items that C(t) leaves out.
-    norm : float
-        The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
-    """
-
-    left: Floats
-    right: Floats
-    norm: float = math.inf
-
-    @classmethod
-    def of(cls, halves: Sequence[SingularTriplets], norm: float) -> HalfVectors:
-        """The leading vectors of two halves."""
-        return cls(
-            np.stack([half.left[:, 0] for half in halves]),
-            np.stack([half.right[:, 0] for half in halves]),
-            norm,
-        )
-
-
-def cross_fits(
-    design: SamplingDesign,
-    lag: int,
-    vectors: HalfVectors,
-    sequential: tuple[HalfVectors, ShuffledPairs] | None = None,
-    *,
-    across: bool,
-    vocab_mask: NDArray[np.bool_] | None = None,
-    threads: int = 1,
-) -> tuple[CrossFit, CrossFit]:
-    """Cross-fitted norms of C(t) and of the sequential covariance at one lag.
-
-    The module's docstring has the method.
+class CrossFitting:
+    """The cross-fits of C(t) and of the sequential covariance at one lag, between two passes.
 
     Parameters
     ----------
-    design : SamplingDesign
-    lag : int
-    vectors : HalfVectors
-        Of C(t).
-    sequential : (HalfVectors, ShuffledPairs), optional
-        Of the sequential covariance, with the pairs that it subtracts instead of the product of the
-        marginals; None: it is not measured.
-    across : bool
-        Count pairs across the ends of the documents for C(t).
+    products : FoldProducts
+        Of the first pass.
+    kinds : sequence of HalfVectors
+        Of C(t), and of the sequential covariance if that is measured.
     vocab_mask : (V,) bool, optional
         Vocabulary items that both are restricted to.
-    threads : int
+
+    Attributes
+    ----------
+    weighted : (2, n_kinds, 2, V, BLOCK_SIZE) float32
+        w and z of every fold times its pairs, as the second pass takes them.
     """
-    corpus, documents = design.corpus, design.documents
-    kinds = [vectors] if sequential is None else [vectors, sequential[0]]
-    # The folds of each half get the vectors of the other half, independent of their noise.
-    u = np.stack([kind.left[::-1] for kind in kinds])
-    v = np.stack([kind.right[::-1] for kind in kinds])
-    at_lag = design.pairs_at(lag)
-    joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
-        at_lag, u, v, documents, across=across, by=PairLabel.fold, threads=threads
-    )
-    pairs = left_counts.sum(axis=2).astype(np.float64)
-    covariances: list[_FoldCovariances | _SequentialFoldCovariances] = [
-        _FoldCovariances.of(left_counts[0], right_counts[0], pairs[0])
-    ]
-    if sequential is not None:
-        shuffled = sequential[1]
-        covariances.append(
-            _SequentialFoldCovariances(shuffled, *shuffled.products(), _per_pair(pairs[1]))
-        )
-    first = []
-    # The last step weights w and z by the pairs of their folds.
-    weighted = np.zeros((2, len(kinds), 2, corpus.vocab_size, BLOCK_SIZE), np.float32)
-    for k, covariance in enumerate(covariances):
-        w, z = _products(covariance, (joint_v[k], joint_u[k]), (u[k], v[k]), vocab_mask)
-        first.append(np.sum(w * u[k][_HALF_OF_FOLD], axis=1))
-        weighted[0, k] = _as_half_blocks(pairs[k][:, None] * w)
-        weighted[1, k] = _as_half_blocks(pairs[k][:, None] * z)
-    # Third moments: w_c^T C_b z_a. The kernel takes float32. Rounding changes w and z by far less
-    # than their noise; but the centring has to use the same rounded vectors as the kernel.
-    joint_forms = bilinear_forms_by_class(
-        at_lag,
-        weighted[0],
-        weighted[1],
-        documents,
-        across=across,
-        by=PairLabel.fold,
-        threads=threads,
-    )
-    fits = [
-        _fit(covariance, pairs[k], first[k], joint_forms[k], weighted[:, k], kinds[k].norm)
-        for k, covariance in enumerate(covariances)
-    ]
-    return fits[0], fits[1] if sequential is not None else CrossFit()
+
+    def __init__(
+        self,
+        products: FoldProducts,
+        kinds: Sequence[HalfVectors],
+        vocab_mask: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._kinds, self._pairs = kinds, products.pairs
+        self._covariances: list[_FoldCovariances | _SequentialFoldCovariances] = [
+            _FoldCovariances.of(products.left_counts[0], products.right_counts[0], self._pairs[0])
+        ]
+        if len(kinds) > 1:
+            self._covariances.append(
+                _SequentialFoldCovariances(*products.shuffled, _per_pair(self._pairs[1]))
+            )
+        vocab_size = products.joint_v.shape[2]
+        self._first = []
+        self.weighted = np.zeros((2, len(kinds), 2, vocab_size, BLOCK_SIZE), np.float32)
+        for k, covariance in enumerate(self._covariances):
+            u, v = kinds[k].of_other_half
+            joint = products.joint_v[k], products.joint_u[k]
+            w, z = _products(covariance, joint, (u, v), vocab_mask)
+            self._first.append(np.sum(w * u[_HALF_OF_FOLD], axis=1))
+            self.weighted[0, k] = _as_half_blocks(self._pairs[k][:, None] * w)
+            self.weighted[1, k] = _as_half_blocks(self._pairs[k][:, None] * z)
+
+    def fits(self, forms: FoldForms) -> tuple[CrossFit, CrossFit]:
+        """Both cross-fits, from the third moments w_c^T C_b z_a.
+
+        Their factors are of single precision. Rounding changes w and z by far less than their
+        noise; but the centring has to use the same rounded vectors as the pass over the tokens.
+        """
+        fits = [
+            _fit(
+                covariance,
+                self._pairs[k],
+                self._first[k],
+                (forms.joint[k], forms.shuffled),
+                self.weighted[:, k],
+                self._kinds[k].norm,
+            )
+            for k, covariance in enumerate(self._covariances)
+        ]
+        return fits[0], fits[1] if len(fits) > 1 else CrossFit()
 
 
 def _products(
@@ -301,16 +181,16 @@ def _fit(
     covariance: _FoldCovariances | _SequentialFoldCovariances,
     pairs: Floats,
     first: Floats,
-    joint_forms: Floats,
+    forms: tuple[Floats, Floats],
     weighted: NDArray[np.float32],
     norm: float,
 ) -> CrossFit:
     """One of the cross-fits from its moments; NaN where too few folds have pairs."""
     if np.count_nonzero(pairs.reshape(2, -1), axis=1).min() < _MIN_FOLDS_PER_HALF:
         return CrossFit()
-    forms = covariance.bilinear(joint_forms, *weighted.astype(np.float64))
+    moments = covariance.bilinear(forms, *weighted.astype(np.float64))
     halves = [h == _HALF_OF_FOLD for h in (0, 1)]
-    return _combine([_HalfMoments(pairs[h], first[h], forms[h]) for h in halves], norm)
+    return _combine([_HalfMoments(pairs[h], first[h], moments[h]) for h in halves], norm)
 
 
 @dataclass(frozen=True)
@@ -370,11 +250,12 @@ class _FoldCovariances:
         )
         return product
 
-    def bilinear(self, joint_forms: Floats, a: Floats, b: Floats) -> Floats:
+    def bilinear(self, forms: tuple[Floats, Floats], a: Floats, b: Floats) -> Floats:
         """a_c^T C_b b_k of every fold b, from those of its pairs."""
-        forms = joint_forms * self.per_pair[:, :, None] - _rank_one_forms(self.p, self.q, a, b)
-        forms += _rank_one_forms(self.p_offset, self.q_offset, a, b)
-        return forms
+        joint, _ = forms
+        moments = joint * self.per_pair[:, :, None] - _rank_one_forms(self.p, self.q, a, b)
+        moments += _rank_one_forms(self.p_offset, self.q_offset, a, b)
+        return moments
 
 
 @dataclass(frozen=True)
@@ -383,14 +264,12 @@ class _SequentialFoldCovariances:
 
     Attributes
     ----------
-    shuffled : ShuffledPairs
     shuffled_v, shuffled_u, diagonals : (FOLDS, V) float64
-        Its `products`.
+        Of `ShuffledPairs.products`.
     per_pair : (FOLDS, 1) float64
         One over the pairs of the fold.
     """
 
-    shuffled: ShuffledPairs
     shuffled_v: Floats
     shuffled_u: Floats
     diagonals: Floats
@@ -408,10 +287,11 @@ class _SequentialFoldCovariances:
         product: Floats = (joint_u - shuffled) * self.per_pair
         return product
 
-    def bilinear(self, joint_forms: Floats, a: Floats, b: Floats) -> Floats:
-        """a_c^T C_b b_k of every fold b, from those of its pairs."""
-        expected = self.shuffled.bilinear(a, b, self.diagonals)
-        return (joint_forms - expected) * self.per_pair[:, :, None]
+    def bilinear(self, forms: tuple[Floats, Floats], a: Floats, b: Floats) -> Floats:
+        """a_c^T C_b b_k of every fold b, from those of its pairs and of their mean."""
+        joint, shuffled = forms
+        moments: Floats = (joint - shuffled) * self.per_pair[:, :, None]
+        return moments
 
 
 def _per_pair(pairs: Floats) -> Floats:
@@ -427,7 +307,7 @@ def _row_dots(a: Floats, b: Floats) -> Floats:
 
 def _marginals_of_other_folds(counts: NDArray[np.uint64]) -> Floats:
     """Marginal of the other folds of each fold's half, (FOLDS, V)."""
-    by_half = counts.reshape(2, _FOLDS_PER_HALF, -1)
+    by_half = counts.reshape(2, FOLDS_PER_HALF, -1)
     others = (by_half.sum(axis=1, keepdims=True) - by_half).reshape(FOLDS, -1)
     marginals: Floats = others / np.maximum(others.sum(axis=1), 1.0)[:, None]
     return marginals
@@ -437,13 +317,13 @@ def _as_half_blocks(rows: Floats) -> Floats:
     """(FOLDS, V) as (2, V, BLOCK_SIZE): the folds of a half are the columns of its block."""
     size = rows.shape[1]
     blocks = np.zeros((2, size, BLOCK_SIZE))
-    blocks[:, :, :_FOLDS_PER_HALF] = rows.reshape(2, _FOLDS_PER_HALF, size).transpose(0, 2, 1)
+    blocks[:, :, :FOLDS_PER_HALF] = rows.reshape(2, FOLDS_PER_HALF, size).transpose(0, 2, 1)
     return blocks
 
 
 def _rank_one_forms(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
     """a_c^T p q^T b_k of each fold, (FOLDS, BLOCK_SIZE, BLOCK_SIZE)."""
-    n = _FOLDS_PER_HALF
+    n = FOLDS_PER_HALF
     pa = np.concatenate([p[:n] @ a[0], p[n:] @ a[1]])
     qb = np.concatenate([q[:n] @ b[0], q[n:] @ b[1]])
     forms: Floats = pa[:, :, None] * qb[:, None, :]
@@ -565,7 +445,7 @@ def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
     left_out: list[float] = []
     for h, half in enumerate(halves):
         norms = []
-        for d in range(_FOLDS_PER_HALF):
+        for d in range(FOLDS_PER_HALF):
             # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
             changed[h] = half.moments(d)

@@ -3,9 +3,13 @@
 C(t)[a, b] = P(x_i = a, x_{i+t} = b) - P(x_i = a) P(x_{i+t} = b), with both marginals from the same
 pairs (Cagnetta et al. 2026, section 2); its largest singular value falls as t^-beta (eq. 29).
 
-To add a number per lag: a field of `LagMeasurement`, its value in `LagMeasurer.measure`, and a
-field of the same name in `CorrelationResult`. Storage, assembly and JSON follow from the fields;
-finished parts without the field are measured again.
+A lag is measured in steps: `LagMeasurer.solve` takes all that the counts of pairs tell,
+`TokenPasses` goes back to the tokens with the singular vectors, twice, and `SolvedLag.measured`
+puts the numbers together. The shards of a corpus take the same steps (`ngramstat.sharding`).
+
+To add a number per lag: a field of `LagMeasurement`, its value in `SolvedLag` or its `measured`,
+and a field of the same name in `CorrelationResult`. Storage, assembly and JSON follow from the
+fields; finished parts without the field are measured again.
 """
 
 from __future__ import annotations
@@ -20,18 +24,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ngramstat.corpus import Corpus
-from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs, cross_fits
+from ngramstat.covariance.cross_fit import CrossFit, CrossFitting
 from ngramstat.covariance.document_shares import DocumentShares
+from ngramstat.covariance.fold_passes import HalfVectors
+from ngramstat.covariance.lag_sums import LagSums, LagVectors, TokenPasses
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.occurring import occurring
 from ngramstat.covariance.operators import CovarianceOperator, PairStatistics, PairSums
 from ngramstat.covariance.options import CorrelationOptions
-from ngramstat.covariance.position import count_tokens_by_position, position_norm
+from ngramstat.covariance.position import position_norm
 from ngramstat.covariance.sequential import (
     DocumentComposition,
     SequentialCovariances,
-    SequentialMeasurement,
+    sequential_replicates,
 )
 from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.covariance.shuffling import SHUFFLED_LAGS, shuffled_inside_documents
@@ -43,7 +49,6 @@ from ngramstat.kernels import (
     Tokens,
     count_pairs,
     stream_pairs,
-    sum_pairs_by_document,
     token_counts,
 )
 from ngramstat.linear_algebra.lanczos import (
@@ -51,11 +56,13 @@ from ngramstat.linear_algebra.lanczos import (
     TripletSearch,
     leading_singular_triplets,
 )
-from ngramstat.runtime.workspace import Workspace, gather
+from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 
 __all__ = [
     "LagMeasurement",
+    "LagMeasurer",
+    "SolvedLag",
     "TopTokens",
     "measure_lags",
     "measuring_bytes",
@@ -194,7 +201,10 @@ def measure_lags(
         vocab_mask = None
         if options.vocab_top is not None:
             vocab_mask = most_frequent(design.corpus, options.vocab_top, threads=workspace.threads)
-        measurer = LagMeasurer(design, options, vocab_mask, workspace.threads)
+        composition = None
+        if options.sequential:
+            composition = DocumentComposition.of(design, vocab_mask, workspace.threads)
+        measurer = LagMeasurer(design, options, vocab_mask, workspace.threads, composition)
         measure = _measure_matrix_free if options.matrix_free else _measure_counted
         for measurement in measure(measurer, lags, workspace):
             yield dataclasses.replace(
@@ -312,24 +322,99 @@ def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.b
 
 
 @dataclass(frozen=True)
-class _SimilarMatrices:
-    """Singular triplets of the matrices that are searched from those of C(t) on.
+class SolvedLag:
+    """What the counts of pairs at one lag tell, before anything goes back to the tokens.
 
     Attributes
     ----------
-    halves : sequence of SingularTriplets
-        Of C(t) of either half of the documents.
-    norm_other_boundary : float
-        NaN where there is none.
-    sequential : SequentialCovariances or None
-    of_sequential : sequence of SingularTriplets
-        Of its operators.
+    vectors : LagVectors
+        What goes back to them.
+    others
+        Fields of `LagMeasurement`.
     """
 
-    halves: Sequence[SingularTriplets]
+    lag: int
+    pairs: int
+    norm: float
+    residual: float
+    singular_values: Floats
+    left: TopTokens
+    right: TopTokens
+    frobenius: float
+    noise_floor: float
+    permutation_floor: float
+    analytic_floor: float
+    norm_sequential: float
+    composition_norm: float
+    full_norm: float
     norm_other_boundary: float
-    sequential: SequentialCovariances | None
-    of_sequential: Sequence[SingularTriplets]
+    vectors: LagVectors
+
+    def measured(
+        self,
+        design: SamplingDesign,
+        sums: LagSums,
+        fits: tuple[CrossFit, CrossFit],
+        vocab_mask: NDArray[np.bool_] | None,
+    ) -> LagMeasurement:
+        """Everything at the lag.
+
+        Parameters
+        ----------
+        design : SamplingDesign
+        sums : LagSums
+            Of the first pass over the tokens.
+        fits : (CrossFit, CrossFit)
+            Of C(t) and of the sequential covariance.
+        vocab_mask : (V,) bool or None
+        """
+        position, position_floor = position_norm(sums.positions, vocab_mask=vocab_mask)
+        shares = DocumentShares.of(sums.of_documents)
+        replicates = np.full(design.options.replicates, np.nan)
+        if self.vectors.with_sequential:
+            replicates = sequential_replicates(design, self.lag, sums.inside, sums.projected)
+        solved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del solved["vectors"]
+        return LagMeasurement(
+            **solved,
+            cross_fit=fits[0],
+            cross_fit_sequential=fits[1],
+            position_norm=position,
+            position_floor=position_floor,
+            separator_share=sums.separator_pairs / max(design.corpus.n_tokens - self.lag, 1),
+            replicates=_replicates(design, sums.of_documents),
+            sequential_replicates=replicates,
+            top_documents=shares.documents,
+            top_document_shares=shares.shares,
+            documents_for_half=shares.for_half,
+        )
+
+
+def _replicates(design: SamplingDesign, of_documents: Floats) -> Floats:
+    """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
+    pairs, product, left, right = design.bootstrap.sums(of_documents).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
+    return replicates
+
+
+@dataclass(frozen=True)
+class _SimilarMatrices:
+    """What is searched from the singular vectors of C(t) on.
+
+    Attributes
+    ----------
+    norm_other_boundary : float
+        NaN where there is none.
+    sequential : (SingularTriplets, float, float) or None
+        Of the sequential covariance, with its permutation floor and the composition's norm.
+    halves : tuple of HalfVectors
+        Of C(t), and of the sequential covariance if there is one.
+    """
+
+    norm_other_boundary: float
+    sequential: tuple[SingularTriplets, float, float] | None
+    halves: tuple[HalfVectors, ...]
 
 
 class LagMeasurer:
@@ -342,6 +427,8 @@ class LagMeasurer:
     vocab_mask : (V,) bool or None
         Vocabulary items that C(t) is restricted to.
     threads : int
+    composition : DocumentComposition or None
+        For the sequential covariance; None: it is not measured.
     """
 
     def __init__(
@@ -350,19 +437,16 @@ class LagMeasurer:
         options: CorrelationOptions,
         vocab_mask: NDArray[np.bool_] | None,
         threads: int,
+        composition: DocumentComposition | None,
     ) -> None:
         self.design, self.options = design, options
         self.vocab_mask, self.threads = vocab_mask, threads
-        self.composition: DocumentComposition | None = None
-        if options.sequential:
-            self.composition = DocumentComposition.of(design, vocab_mask, threads)
+        self.composition = composition
 
     @cached_property
-    def _tokens_by_position(self) -> NDArray[np.uint64] | None:
-        """None where pairs are summed on a GPU."""
-        if self.design.gpu is not None:
-            return None
-        return count_tokens_by_position(self.design, threads=self.threads)
+    def _passes(self) -> TokenPasses:
+        counts = None if self.composition is None else self.composition.counts
+        return TokenPasses(self.design, counts, self.threads)
 
     def measure_null(self, shuffled: Iterable[PairCounts]) -> None:
         """Take the null of the sequential covariance from a copy shuffled inside documents."""
@@ -386,6 +470,20 @@ class LagMeasurer:
         gpu_stream : GpuPairStream, optional
             The tokens on a GPU, where passes over them are made there.
         """
+        solved = self.solve(lag, counts, gpu_stream)
+        with threadpool_limits(1):
+            sums = self._passes.first(solved.vectors)
+            fitting = CrossFitting(sums.products, solved.vectors.halves, self.vocab_mask)
+            forms = self._passes.second(lag, fitting.weighted, sums)
+            return solved.measured(self.design, sums, fitting.fits(forms), self.vocab_mask)
+
+    def solve(
+        self,
+        lag: int,
+        counts: PairCounts | None = None,
+        gpu_stream: GpuPairStream | None = None,
+    ) -> SolvedLag:
+        """What the counts alone tell, with the parameters of `measure`."""
         sums = None if counts is None else PairSums.of(counts)
         covariances = self._covariances(lag, counts, sums, self.vocab_mask, gpu_stream)
         # Threads of the linear algebra wait for its next small product in a loop, on the cores that
@@ -393,17 +491,14 @@ class LagMeasurer:
         with threadpool_limits(1):
             triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            similar = self._similar(covariances, counts, sums, triplets.right)
-            fit, sequential, of_documents = self._fits(lag, triplets, similar)
-            position, position_floor = position_norm(
-                self.design,
-                lag,
-                vocab_mask=self.vocab_mask,
-                tokens_by_position=self._tokens_by_position,
-                threads=self.threads,
-            )
-            shares = DocumentShares.of(of_documents)
-            return LagMeasurement(
+            similar = self._similar(covariances, counts, sums, triplets)
+            whole = [triplets]
+            norm_sequential = permutation_floor = composition_norm = float("nan")
+            if similar.sequential is not None:
+                found, permutation_floor, composition_norm = similar.sequential
+                whole.append(found)
+                norm_sequential = float(found.values[0])
+            return SolvedLag(
                 lag=lag,
                 left=left,
                 right=right,
@@ -412,23 +507,19 @@ class LagMeasurer:
                 residual=triplets.residual,
                 singular_values=triplets.values,
                 frobenius=covariances.frobenius() if self.vocab_mask is None else float("nan"),
-                cross_fit=fit,
                 noise_floor=noise_floor,
-                permutation_floor=sequential.permutation_floor,
+                permutation_floor=permutation_floor,
                 analytic_floor=self._analytic_floor(covariances),
-                norm_sequential=sequential.norm,
-                cross_fit_sequential=sequential.cross_fit,
-                composition_norm=sequential.composition_norm,
-                position_norm=position,
-                position_floor=position_floor,
+                norm_sequential=norm_sequential,
+                composition_norm=composition_norm,
                 full_norm=self._full_norm(lag, counts, sums, gpu_stream, triplets.right),
                 norm_other_boundary=similar.norm_other_boundary,
-                separator_share=self._separator_fraction(lag),
-                replicates=self._replicates(of_documents),
-                sequential_replicates=sequential.replicates,
-                top_documents=shares.documents,
-                top_document_shares=shares.shares,
-                documents_for_half=shares.for_half,
+                vectors=LagVectors(
+                    lag,
+                    np.stack([item.left[:, 0] for item in whole]),
+                    np.stack([item.right[:, 0] for item in whole]),
+                    similar.halves,
+                ),
             )
 
     def _covariances(
@@ -478,10 +569,10 @@ class LagMeasurer:
         covariances: PairStatistics | MatrixFreeCovariances,
         counts: PairCounts | None,
         sums: PairSums | None,
-        start: Floats,
+        triplets: SingularTriplets,
     ) -> _SimilarMatrices:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
-        search = TripletSearch(tolerance=_TOLERANCE, start=start, width=_WIDTH)
+        search = TripletSearch(tolerance=_TOLERANCE, start=triplets.right, width=_WIDTH)
         operators = [covariances.covariance(0), covariances.covariance(1)]
         near = dataclasses.replace(search, width=_NEAR_WIDTH)
         searches = [near, near]
@@ -495,36 +586,16 @@ class LagMeasurer:
             operators += sequential.operators()
             searches += sequential.searches(search)
         found = leading_triplets(operators, searches)
+        norm_other_boundary = float("nan") if other is None else float(found[2].values[0])
+        halves = HalfVectors.of(found[:2], float(triplets.values[0]))
+        if sequential is None:
+            return _SimilarMatrices(norm_other_boundary, None, (halves,))
+        whole, one, two, alone = found[shared:]
         return _SimilarMatrices(
-            found[:2],
-            float("nan") if other is None else float(found[2].values[0]),
-            sequential,
-            found[shared:],
+            norm_other_boundary,
+            (whole, sequential.permutation_floor(), float(alone.values[0])),
+            (halves, HalfVectors.of((one, two), float(whole.values[0]))),
         )
-
-    def _fits(
-        self, lag: int, triplets: SingularTriplets, similar: _SimilarMatrices
-    ) -> tuple[CrossFit, SequentialMeasurement, Floats]:
-        """What passes over the tokens add: both cross-fits, and sums by document.
-
-        The sums are the pairs of each document, and those of u v, u and v, (n_documents, 4).
-        """
-        vectors = HalfVectors.of(similar.halves, float(triplets.values[0]))
-        u, v = triplets.left[:, 0], triplets.right[:, 0]
-        covariances, of_sequential = similar.sequential, similar.of_sequential
-        if covariances is None:
-            fit, _ = self._cross_fits(lag, vectors, None)
-            of_documents = self._document_sums(lag, u, v)
-            absent = SequentialMeasurement.absent(self.options.replicates)
-            return fit, absent, np.stack(of_documents, axis=1, dtype=np.float64)
-        half_vectors, shuffled, projected = covariances.half_vectors(of_sequential)
-        fit, sequential_fit = self._cross_fits(lag, vectors, (half_vectors, shuffled))
-        whole = of_sequential[0]
-        pairs, products, *sums = self._document_sums(
-            lag, np.stack([u, whole.left[:, 0]]), np.stack([v, whole.right[:, 0]])
-        )
-        measured = covariances.measurement(of_sequential, sequential_fit, projected, products[1])
-        return fit, measured, np.stack([pairs[0], products[0], *sums], axis=1, dtype=np.float64)
 
     @staticmethod
     def _top_tokens(triplets: SingularTriplets) -> tuple[TopTokens, TopTokens]:
@@ -577,41 +648,6 @@ class LagMeasurer:
         )
         return other.covariance() if min(other.half_pairs) > 0 else None
 
-    def _cross_fits(
-        self,
-        lag: int,
-        vectors: HalfVectors,
-        sequential: tuple[HalfVectors, ShuffledPairs] | None,
-    ) -> tuple[CrossFit, CrossFit]:
-        return cross_fits(
-            self.design,
-            lag,
-            vectors,
-            sequential,
-            across=self.design.boundary.across,
-            vocab_mask=self.vocab_mask,
-            threads=self.threads,
-        )
-
-    def _document_sums(
-        self, lag: int, u: Floats, v: Floats
-    ) -> tuple[NDArray[np.uint64], Floats, Floats, Floats]:
-        return sum_pairs_by_document(
-            self.design.pairs_at(lag),
-            u,
-            v,
-            self.design.documents,
-            across=self.design.boundary.across,
-            threads=self.threads,
-        )
-
-    def _replicates(self, document_sums: Floats) -> Floats:
-        """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
-        pairs, product, left, right = self.design.bootstrap.sums(document_sums).T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
-        return replicates
-
     def _sequential(
         self, covariances: PairStatistics | MatrixFreeCovariances
     ) -> SequentialCovariances | None:
@@ -623,14 +659,3 @@ class LagMeasurer:
         ):
             return None
         return SequentialCovariances.of(self.design, self.composition, covariances)
-
-    def _separator_fraction(self, lag: int) -> float:
-        """Fraction of the counted pairs that touch a separator."""
-        if not self.design.boundary.across:
-            return 0.0
-        tokens, separator = self.design.corpus.tokens, self.design.corpus.separator
-        positions = self.design.separator_positions
-        as_left = positions[positions + lag < len(tokens)]
-        as_right = positions[positions >= lag]
-        both = int(np.count_nonzero(gather(tokens, as_left + lag) == separator))
-        return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)

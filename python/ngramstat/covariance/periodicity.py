@@ -7,6 +7,10 @@ the runs of equal tokens, in a sample spread evenly over the corpus.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,12 +54,57 @@ _LONGEST_RECORD, _COMB_TEETH, _MIN_COMB, _COMB_PIECES = 256, 4, 1.5, 8
 _RECORD_SPREAD = 0.05
 
 
-def find_periods(corpus: Corpus) -> tuple[Periodicity, ...]:
+@dataclass(frozen=True)
+class PeriodSample:
+    """The sample of a corpus, or what one shard has of it: pieces that are spread evenly.
+
+    Attributes
+    ----------
+    tokens : (k,) uint32
+        Of all pieces, one after the other.
+    lengths : (pieces,) int64
+        Tokens of each piece; a piece may lie in several shards, or not in this one.
+    """
+
+    tokens: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of_part(cls, tokens: NDArray[Any], first: int, n_tokens: int) -> PeriodSample:
+        """What the part of a stream has of it that begins at token `first` of `n_tokens`."""
+        count = min(_PIECES, max(n_tokens // _PIECE_TOKENS, 1))
+        starts = np.linspace(0, max(n_tokens - _PIECE_TOKENS, 0), count).astype(np.int64)
+        bounds = np.stack([starts, starts + _PIECE_TOKENS]) - first
+        begins, ends = np.clip(bounds, 0, len(tokens))
+        pieces = [
+            np.asarray(tokens[begin:end], np.uint32)
+            for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+        ]
+        return cls(np.concatenate(pieces), ends - begins)
+
+    @classmethod
+    def joined(cls, parts: Sequence[PeriodSample]) -> PeriodSample:
+        """That of a corpus from those of its shards, in their order."""
+        pieces = [piece for of_piece in zip(*(p.pieces() for p in parts), strict=True)
+                  for piece in of_piece]  # fmt: skip
+        return cls(
+            np.concatenate(pieces).astype(np.uint32), np.sum([p.lengths for p in parts], axis=0)
+        )
+
+    def pieces(self) -> list[Ints]:
+        """The tokens of each piece."""
+        return np.split(self.tokens.astype(np.int64), np.cumsum(self.lengths)[:-1])
+
+
+def find_periods(corpus: Corpus, sample: PeriodSample | None = None) -> tuple[Periodicity, ...]:
     """Periodic structures of a corpus, padding first, then by share; empty for ordinary text.
 
-    Deterministic; takes a second or two for large corpora.
+    Deterministic; takes a second or two for large corpora. The sample is taken here if it is not
+    given, as for a corpus of shards, whose tokens are elsewhere.
     """
-    pieces = _sample(corpus)
+    if sample is None:
+        sample = PeriodSample.of_part(corpus.tokens, 0, corpus.n_tokens)
+    pieces = sample.pieces()
     total = sum(len(piece) for piece in pieces)
     found = [*_wrapped_lines(corpus, pieces, total)]
     for other in (*_regular_tokens(corpus, pieces, total), *_records(corpus, pieces, total)):
@@ -64,17 +113,6 @@ def find_periods(corpus: Corpus) -> tuple[Periodicity, ...]:
             found.append(other)
     found.sort(key=lambda p: -p.share)
     return (*_padding(corpus, pieces, total), *found)
-
-
-def _sample(corpus: Corpus) -> list[Ints]:
-    """Pieces of the stream, spread evenly."""
-    n = corpus.n_tokens
-    count = min(_PIECES, max(n // _PIECE_TOKENS, 1))
-    starts = np.linspace(0, max(n - _PIECE_TOKENS, 0), count).astype(np.int64)
-    return [
-        np.asarray(corpus.tokens[start : start + _PIECE_TOKENS], dtype=np.int64)
-        for start in starts.tolist()
-    ]
 
 
 # --- lines of text ----------------------------------------------------------------------------

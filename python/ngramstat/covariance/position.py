@@ -13,6 +13,9 @@ composition of the documents, which does not depend on position, would contribut
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +27,7 @@ from ngramstat.kernels import (
 )
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["count_tokens_by_position", "position_norm"]
+__all__ = ["PositionPairs", "count_tokens_by_position", "position_norm"]
 
 Floats = NDArray[np.float64]
 
@@ -42,13 +45,50 @@ def count_tokens_by_position(design: SamplingDesign, *, threads: int = 1) -> NDA
     )
 
 
+@dataclass(frozen=True)
+class PositionPairs:
+    """Pairs inside documents of either half, by the bin of the left token's position.
+
+    Attributes
+    ----------
+    left, right : (2 * N_POSITION_BINS, V) uint64
+        By left and by right token.
+    """
+
+    left: NDArray[np.uint64]
+    right: NDArray[np.uint64]
+
+    @classmethod
+    def of(
+        cls,
+        design: SamplingDesign,
+        lag: int,
+        *,
+        tokens_by_position: NDArray[np.uint64] | None = None,
+        threads: int = 1,
+    ) -> PositionPairs:
+        """One pass over the tokens, shorter with those of `count_tokens_by_position`."""
+        left, right = count_pairs_by_class(
+            design.pairs_at(lag),
+            design.documents,
+            across=False,
+            by=PairLabel.half_and_position,
+            tokens_by_class=tokens_by_position,
+            threads=threads,
+        )
+        return cls(left, right)
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[PositionPairs]) -> PositionPairs:
+        """Those of a corpus from those of its shards."""
+        return cls(
+            np.sum([part.left for part in parts], axis=0),
+            np.sum([part.right for part in parts], axis=0),
+        )
+
+
 def position_norm(
-    design: SamplingDesign,
-    lag: int,
-    *,
-    vocab_mask: NDArray[np.bool_] | None = None,
-    tokens_by_position: NDArray[np.uint64] | None = None,
-    threads: int = 1,
+    pairs: PositionPairs, *, vocab_mask: NDArray[np.bool_] | None = None
 ) -> tuple[float, float]:
     """Norm of the position covariance at one lag, and the noise in it.
 
@@ -58,38 +98,26 @@ def position_norm(
 
     Parameters
     ----------
-    design : SamplingDesign
-    lag : int
+    pairs : PositionPairs
     vocab_mask : (V,) bool, optional
         Vocabulary items that the covariance is restricted to.
-    tokens_by_position : (2 * N_POSITION_BINS, V) uint64, optional
-        Of `count_tokens_by_position`.
-    threads : int
 
     Returns
     -------
     norm, floor : float
         NaN where a half has no pairs inside documents.
     """
-    corpus = design.corpus
-    left, right = count_pairs_by_class(
-        design.pairs_at(lag),
-        design.documents,
-        across=False,
-        by=PairLabel.half_and_position,
-        tokens_by_class=tokens_by_position,
-        threads=threads,
-    )
-    shape = (2, N_POSITION_BINS, corpus.vocab_size)
+    left, right = pairs.left, pairs.right
+    shape = (2, N_POSITION_BINS, left.shape[1])
     left_counts, right_counts = (c.reshape(shape).astype(np.float64) for c in (left, right))
-    pairs = left_counts.sum(axis=2)
+    numbers = left_counts.sum(axis=2)
     # Each product takes its two factors from different halves: a bin needs pairs in both.
-    both = np.all(pairs > 0, axis=0)
+    both = np.all(numbers > 0, axis=0)
     if not both.any():
         return float("nan"), float("nan")
-    pairs = pairs[:, both]
-    weights = pairs.sum(axis=0) / pairs.sum()
-    p, q = (c[:, both] / pairs[:, :, None] for c in (left_counts, right_counts))
+    numbers = numbers[:, both]
+    weights = numbers.sum(axis=0) / numbers.sum()
+    p, q = (c[:, both] / numbers[:, :, None] for c in (left_counts, right_counts))
     # p_b - p and q_b - q of each half, (2, bins, V).
     p, q = (d - np.einsum("b,hbv->hv", weights, d)[:, None] for d in (p, q))
     if vocab_mask is not None:

@@ -8,14 +8,13 @@ sequence (docs/theory.md 4).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
 from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.covariance.shuffling import noise_edge_inside_documents, shuffled_norm
@@ -24,13 +23,15 @@ from ngramstat.kernels import (
     PairCounts,
     count_document_tokens,
 )
-from ngramstat.linear_algebra.lanczos import (
-    SingularTriplets,
-    TripletSearch,
-)
+from ngramstat.linear_algebra.lanczos import TripletSearch
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["DocumentComposition", "SequentialCovariances", "SequentialMeasurement"]
+__all__ = [
+    "DocumentComposition",
+    "SequentialCovariances",
+    "pairs_per_ordered_pair",
+    "sequential_replicates",
+]
 
 Floats = NDArray[np.float64]
 
@@ -38,34 +39,6 @@ Floats = NDArray[np.float64]
 _COMPOSITION_TOLERANCE, _START_TOLERANCE = 3e-3, 1e-2
 # Vectors of a block where the leading one is searched, beginning with a similar one.
 _WIDTH, _HALF_WIDTH = 4, 3
-
-
-@dataclass(frozen=True)
-class SequentialMeasurement:
-    """What is measured of the sequential covariance at one lag; NaN where nothing could be.
-
-    Attributes
-    ----------
-    norm : float
-    permutation_floor : float
-        Its norm if the tokens of every document were shuffled.
-    composition_norm : float
-        Norm of the composition that was taken off.
-    replicates : (n_replicates,) float64
-    cross_fit : CrossFit
-    """
-
-    norm: float
-    permutation_floor: float
-    composition_norm: float
-    replicates: Floats
-    cross_fit: CrossFit
-
-    @classmethod
-    def absent(cls, replicates: int) -> SequentialMeasurement:
-        """Where the sequential covariance is not measured."""
-        nan = float("nan")
-        return cls(nan, nan, nan, np.full(replicates, nan), CrossFit())
 
 
 @dataclass(frozen=True)
@@ -99,6 +72,17 @@ class DocumentComposition:
         counts = count_document_tokens(
             corpus.tokens, corpus.vocab_size, design.documents, threads=threads
         )
+        return cls.of_counts(design, counts, vocab_mask, threads)
+
+    @classmethod
+    def of_counts(
+        cls,
+        design: SamplingDesign,
+        counts: CountMatrix,
+        vocab_mask: NDArray[np.bool_] | None,
+        threads: int,
+    ) -> DocumentComposition:
+        """From the token counts of every document."""
         lengths = design.content_lengths.astype(np.float64)
         weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
         weights /= max(float(lengths[lengths > 1].sum()), 1.0)
@@ -171,7 +155,7 @@ class SequentialCovariances:
         cls, design: SamplingDesign, documents: DocumentComposition, pairs: PairStatistics
     ) -> SequentialCovariances:
         """At the lag of the pairs."""
-        rates = _pairs_per_ordered_pair(design, pairs.lag)
+        rates = pairs_per_ordered_pair(design, pairs.lag)
         composition = Composition.of(
             documents.counts, rates, design.documents.halves, threads=documents.threads
         )
@@ -201,67 +185,37 @@ class SequentialCovariances:
         of_half = replace(search, width=_HALF_WIDTH)
         return [search, of_half, of_half, alone]
 
-    def half_vectors(
-        self, triplets: Sequence[SingularTriplets]
-    ) -> tuple[HalfVectors, ShuffledPairs, Floats]:
-        """What `cross_fits` takes, and the documents' counts times u, v and u v of the whole.
-
-        From the triplets of the operators; the counts are (n_documents, 3).
-        """
-        whole, *halves, _ = triplets
-        vectors = HalfVectors.of(halves, float(whole.values[0]))
-        u, v = whole.left[:, 0], whole.right[:, 0]
-        shuffled, projected = ShuffledPairs.of(
-            self.documents.counts,
-            self.rates,
-            self.design.documents.folds,
-            vectors,
-            *(u, v, u * v),
-            threads=self.documents.threads,
-        )
-        return vectors, shuffled, projected
-
-    def measurement(
-        self,
-        triplets: Sequence[SingularTriplets],
-        fit: CrossFit,
-        projected: Floats,
-        products: Floats,
-    ) -> SequentialMeasurement:
-        """All numbers of the sequential covariance.
-
-        Parameters
-        ----------
-        triplets : sequence of SingularTriplets
-            Of the operators.
-        fit : CrossFit
-        projected : (n_documents, 3) float64
-            Of `half_vectors`.
-        products : (n_documents,) float64
-            Sums of u v over the pairs inside each document.
-        """
-        whole, *_, alone = triplets
-        return SequentialMeasurement(
-            norm=float(whole.values[0]),
-            permutation_floor=self.documents.null_ratio * noise_edge_inside_documents(self.pairs),
-            composition_norm=float(alone.values[0]),
-            replicates=self._replicates(projected, products),
-            cross_fit=fit,
-        )
-
-    def _replicates(self, projected: Floats, products: Floats) -> Floats:
-        """u^T C_seq* v over resampled documents, vectors held fixed."""
-        # The same sums over all shuffles: sum over ordered pairs of different positions.
-        shuffled = self.rates * (projected[:, 0] * projected[:, 1] - projected[:, 2])
-        lengths = self.design.content_lengths.astype(np.float64)
-        pairs = np.maximum(lengths - self.pairs.lag, 0.0)
-        sums = self.design.bootstrap.sums(np.stack([products - shuffled, pairs], axis=1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            replicates: Floats = sums[:, 0] / sums[:, 1]
-        return replicates
+    def permutation_floor(self) -> float:
+        """The norm if the tokens of every document were shuffled."""
+        return self.documents.null_ratio * noise_edge_inside_documents(self.pairs)
 
 
-def _pairs_per_ordered_pair(design: SamplingDesign, lag: int) -> Floats:
+def sequential_replicates(
+    design: SamplingDesign, lag: int, products: Floats, projected: Floats
+) -> Floats:
+    """u^T C_seq* v over resampled documents, vectors held fixed, (n_replicates,).
+
+    Parameters
+    ----------
+    design : SamplingDesign
+    lag : int
+    products : (n_documents,) float64
+        Sums of u v over the pairs inside each document.
+    projected : (n_documents, 3) float64
+        The documents' token counts times u, v and u v.
+    """
+    rates = pairs_per_ordered_pair(design, lag)
+    # The same sums over all shuffles: sum over ordered pairs of different positions.
+    shuffled = rates * (projected[:, 0] * projected[:, 1] - projected[:, 2])
+    lengths = design.content_lengths.astype(np.float64)
+    pairs = np.maximum(lengths - lag, 0.0)
+    sums = design.bootstrap.sums(np.stack([products - shuffled, pairs], axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        replicates: Floats = sums[:, 0] / sums[:, 1]
+    return replicates
+
+
+def pairs_per_ordered_pair(design: SamplingDesign, lag: int) -> Floats:
     """Pairs at the lag divided by all ordered pairs of a document, (L - t) / (L (L - 1))."""
     lengths = design.content_lengths.astype(np.float64)
     pairs = np.maximum(lengths - lag, 0.0)

@@ -45,7 +45,14 @@ def shuffled_inside_documents(
     (key,) = np.random.SeedSequence([design.seed, 7]).generate_state(1, np.uint64)
     tokens = design.corpus.tokens
     shuffled: Tokens = np.empty_like(tokens) if out is None else out
-    shuffle_documents(tokens, design.documents, int(key), shuffled, threads=threads)
+    shuffle_documents(
+        tokens,
+        design.documents,
+        int(key),
+        shuffled,
+        first_position=0 if design.place is None else design.place.first_token,
+        threads=threads,
+    )
     return shuffled
 
 

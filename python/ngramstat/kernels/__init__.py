@@ -46,6 +46,7 @@ from ngramstat.kernels.ngram_listing import (
     NgramSweep,
     NgramUnits,
 )
+from ngramstat.kernels.ngram_windows import NgramWindows, count_ngram_windows
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -62,6 +63,7 @@ from ngramstat.kernels.pairs import (
     pair_summer,
     shuffle_documents,
     stream_pairs,
+    sum_counts,
     sum_pairs_by_document,
 )
 from ngramstat.kernels.suffixes import (
@@ -120,6 +122,7 @@ __all__ = [
     "NgramStatistics",
     "NgramSweep",
     "NgramUnits",
+    "NgramWindows",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
@@ -138,6 +141,7 @@ __all__ = [
     "build_info",
     "count_document_tokens",
     "count_document_tokens_on",
+    "count_ngram_windows",
     "count_ngrams",
     "count_pairs",
     "count_pairs_by_class",
@@ -162,6 +166,7 @@ __all__ = [
     "suffix_array",
     "suffix_cost",
     "suffix_samples",
+    "sum_counts",
     "sum_pairs_by_document",
     "token_counts",
 ]

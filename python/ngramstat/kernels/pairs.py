@@ -21,6 +21,7 @@ from ngramstat._core import (
     PairLabel,
 )
 from ngramstat.kernels.gpu_dispatch import devices_for, gpu_tokens, spread
+from ngramstat.kernels.pairs_beyond import PairsBeyond
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
@@ -46,6 +47,7 @@ __all__ = [
     "pair_bytes",
     "shuffle_documents",
     "stream_pairs",
+    "sum_counts",
     "sum_pairs_by_document",
 ]
 
@@ -74,6 +76,19 @@ class PairCounts:
     lag: int
     within: CountMatrix | GpuCounts
     across: CountMatrix | GpuCounts
+
+
+def sum_counts(matrices: Sequence[CountMatrix], *, threads: int = 1) -> CountMatrix:
+    """The sum of count matrices of one shape, such as those of the shards of a corpus.
+
+    Raises
+    ------
+    OverflowError
+        A sum needs more than 32 bits.
+    ValueError
+        There are none, or their shapes differ.
+    """
+    return _core.sum_of_matrices(list(matrices), threads)
 
 
 def pair_bytes(vocab_size: int) -> int:
@@ -127,6 +142,7 @@ def count_pairs(
     memory_limit: int | None = None,
     tables: bool = True,
     buffer: PairBuffer | None = None,
+    following: Tokens | None = None,
     backend: Backend = "cpu",
 ) -> Iterator[PairCounts]:
     """Count the pairs (x_i, x_{i+lag}), one lag after the other.
@@ -150,6 +166,8 @@ def count_pairs(
         counted row by row. The counts are the same.
     buffer : PairBuffer, optional
         Memory for the buffered pairs, which several streams may share.
+    following : (k,) uint16 or uint32, optional
+        The text after the stream: right tokens may lie there, too. On the CPU only.
     backend : str or Gpus
         ``auto``, ``cpu``, ``cuda``, or open devices (`open_gpus`), whose own memory limits apply;
         several devices divide the lags among them. The counts are the same.
@@ -164,11 +182,35 @@ def count_pairs(
     IndexError
         A token is not below vocab_size.
     ValueError
-        The last document does not end where the stream ends, or a lag is below 1.
+        The last document does not end where the stream ends, a lag is below 1, or there is text
+        after a stream that GPUs count.
     """
     if gpus := open_gpus(backend):
+        if following is not None:
+            raise ValueError("following: pairs with the text after a stream are counted on the CPU")
         return _count_on_gpus(gpus, tokens, vocab_size, documents, lags)
-    return _count_on_cpu(tokens, vocab_size, documents, lags, threads, memory_limit, tables, buffer)
+    counted = _count_on_cpu(
+        tokens, vocab_size, documents, lags, threads, memory_limit, tables, buffer
+    )
+    if following is None:
+        return counted
+    return _with_following(counted, tokens, following, vocab_size, documents, threads)
+
+
+def _with_following(
+    counted: Iterator[PairCounts],
+    tokens: Tokens,
+    following: Tokens,
+    vocab_size: int,
+    documents: Documents,
+    threads: int,
+) -> Iterator[PairCounts]:
+    """The counts with the pairs whose right tokens lie in the text after the stream."""
+    for counts in counted:
+        assert isinstance(counts.across, CountMatrix)
+        beyond = PairsBeyond.at_lag(tokens, following, vocab_size, documents, counts.lag)
+        across = sum_counts([counts.across, beyond.counts(vocab_size)], threads=threads)
+        yield PairCounts(counts.lag, counts.within, across)
 
 
 def stream_pairs(
@@ -292,7 +334,13 @@ def count_document_tokens(
 
 
 def shuffle_documents(
-    tokens: Tokens, documents: Documents, key: int, out: Tokens, *, threads: int = 1
+    tokens: Tokens,
+    documents: Documents,
+    key: int,
+    out: Tokens,
+    *,
+    first_position: int = 0,
+    threads: int = 1,
 ) -> None:
     """Copy a stream with the content of every document in random order.
 
@@ -306,9 +354,11 @@ def shuffle_documents(
         Of the random words, in 0 .. 2^64 - 1.
     out : (n,) of the same type
         Where the copy goes.
+    first_position : int
+        Where the stream begins, if it is a part of a longer one: the copy is that part of its copy.
     """
     check_tokens(tokens)
-    _core.shuffle_documents(tokens, documents, key, out, threads)
+    _core.shuffle_documents(tokens, documents, key, first_position, out, threads)
 
 
 def count_document_tokens_on(
@@ -338,12 +388,15 @@ class PairsAtLag:
     summer : GpuPairSummer, optional
         The same tokens on a GPU (`pair_summer`): sums by document and by class are computed there,
         with the same counts, and the same sums but for the order of their additions.
+    following : (k,) uint16 or uint32, optional
+        The text after the stream: where pairs run across documents, right tokens may lie there.
     """
 
     tokens: Tokens
     vocab_size: int
     lag: int
     summer: GpuPairSummer | None = None
+    following: Tokens | None = None
 
     def __post_init__(self) -> None:
         check_tokens(self.tokens)
@@ -364,6 +417,12 @@ class PairsAtLag:
         if self.summer is not None and self.summer.documents is not documents:
             raise ValueError("documents: must be those that the pair summer was made with")
         return self.summer
+
+    def beyond(self, documents: Documents, *, across: bool) -> PairsBeyond | None:
+        """The pairs with the text after the stream; None where there are none to count."""
+        if self.following is None or not across:
+            return None
+        return PairsBeyond.at_lag(self.tokens, self.following, self.vocab_size, documents, self.lag)
 
 
 def pair_summer(tokens: Tokens, vocab_size: int, documents: Documents, gpu: Gpu) -> GpuPairSummer:
@@ -439,7 +498,13 @@ def sum_pairs_by_document(
             *pairs.arguments, u, v, documents, across, threads
         )
     shape = (*u.shape[:-1], len(documents))
-    return of_pairs.reshape(shape), product.reshape(shape), left, right
+    of_pairs, product = of_pairs.reshape(shape), product.reshape(shape)
+    if beyond := pairs.beyond(documents, across=across):
+        first = tuple(np.atleast_2d(array)[0] for array in (of_pairs, product))
+        beyond.add_to_document_sums(
+            np.atleast_2d(u)[0], np.atleast_2d(v)[0], (first[0], first[1], left, right)
+        )
+    return of_pairs, product, left, right
 
 
 def count_tokens_by_class(
@@ -492,10 +557,14 @@ def count_pairs_by_class(
     """
     if summer := pairs.summer_for(documents):
         zeros = np.zeros((1, pairs.vocab_size))
-        return summer.multiply_by_class(pairs.lag, zeros, zeros, across, by)[2:]
-    return _core.count_pairs_by_class(
-        *pairs.arguments, documents, across, by, tokens_by_class, threads
-    )
+        left, right = summer.multiply_by_class(pairs.lag, zeros, zeros, across, by)[2:]
+    else:
+        left, right = _core.count_pairs_by_class(
+            *pairs.arguments, documents, across, by, tokens_by_class, threads
+        )
+    if beyond := pairs.beyond(documents, across=across):
+        beyond.add_to_class_counts(by, left, right)
+    return left, right
 
 
 def multiply_pairs_by_class(
@@ -530,17 +599,21 @@ def multiply_pairs_by_class(
             for of_left, of_right, across_kind in _kinds(u, v, across)
         ]
         joint_v, joint_u, left, right = (np.stack(arrays) for arrays in zip(*kinds, strict=True))
-        return joint_v, joint_u, left, right
-    return _core.multiply_pairs_by_class(
-        *pairs.arguments,
-        len(u),
-        np.ascontiguousarray(np.moveaxis(u, 0, -1), dtype=np.float64),
-        np.ascontiguousarray(np.moveaxis(v, 0, -1), dtype=np.float64),
-        documents,
-        across,
-        by,
-        threads,
-    )
+    else:
+        joint_v, joint_u, left, right = _core.multiply_pairs_by_class(
+            *pairs.arguments,
+            len(u),
+            np.ascontiguousarray(np.moveaxis(u, 0, -1), dtype=np.float64),
+            np.ascontiguousarray(np.moveaxis(v, 0, -1), dtype=np.float64),
+            documents,
+            across,
+            by,
+            threads,
+        )
+    if beyond := pairs.beyond(documents, across=across):
+        beyond.add_to_class_products(by, u[0], v[0], joint_v[0], joint_u[0])
+        beyond.add_to_class_counts(by, left[0], right[0])
+    return joint_v, joint_u, left, right
 
 
 def bilinear_forms_by_class(
@@ -565,22 +638,26 @@ def bilinear_forms_by_class(
     """
     if summer := pairs.summer_for(documents):
         a, b = a.astype(np.float32), b.astype(np.float32)
-        return np.stack(
+        forms = np.stack(
             [
                 summer.bilinear_forms_by_class(pairs.lag, of_left, of_right, across_kind, by)
                 for of_left, of_right, across_kind in _kinds(a, b, across)
             ]
         )
-    return _core.bilinear_forms_by_class(
-        *pairs.arguments,
-        len(a),
-        np.ascontiguousarray(np.moveaxis(a, 0, -2), dtype=np.float32),
-        np.ascontiguousarray(np.moveaxis(b, 0, -2), dtype=np.float32),
-        documents,
-        across,
-        by,
-        threads,
-    )
+    else:
+        forms = _core.bilinear_forms_by_class(
+            *pairs.arguments,
+            len(a),
+            np.ascontiguousarray(np.moveaxis(a, 0, -2), dtype=np.float32),
+            np.ascontiguousarray(np.moveaxis(b, 0, -2), dtype=np.float32),
+            documents,
+            across,
+            by,
+            threads,
+        )
+    if beyond := pairs.beyond(documents, across=across):
+        beyond.add_to_class_forms(by, a[0], b[0], forms[0])
+    return forms
 
 
 def multiply_pairs(
@@ -606,7 +683,7 @@ def multiply_pairs(
     documents, across, by
         See `count_pairs_by_class`.
     """
-    return _core.multiply_pairs(
+    product = _core.multiply_pairs(
         *pairs.arguments,
         np.ascontiguousarray(x, dtype=np.float64),
         np.ascontiguousarray(class_weights, dtype=np.float64),
@@ -616,3 +693,6 @@ def multiply_pairs(
         transposed,
         threads,
     )
+    if beyond := pairs.beyond(documents, across=across):
+        beyond.add_to_product(by, x, class_weights, product, transposed=transposed)
+    return product

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "count_ngrams",
     "mark_copies",
     "positions_that_fit",
+    "statistics_of_steps",
     "step_tokens",
     "suffix_array",
     "suffix_cost",
@@ -91,6 +92,21 @@ class NgramStatistics:
     quarters: tuple[NgramCounts, ...]
     losses: NDArray[np.int64]
     group_targets: NDArray[np.uint64]
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[NgramStatistics]) -> NgramStatistics:
+        """Those of all n-grams from those of some of them each, such as a range of last tokens."""
+        subsets = [(part.whole, *part.halves, *part.quarters) for part in parts]
+        steps = [
+            (
+                [(list(s.ngrams), list(s.contexts), s.targets) for s in of_part],
+                part.losses,
+                part.group_targets,
+            )
+            for of_part, part in zip(subsets, parts, strict=True)
+        ]
+        n_clusters, n_contexts = parts[0].losses.shape
+        return statistics_of_steps([(step, 0) for step in steps], n_contexts - 1, n_clusters)
 
 
 def add_statistics(ranges: Sequence[NgramStatistics]) -> NgramStatistics:
@@ -491,9 +507,16 @@ def count_ngrams(
         steps = _steps_on_cpu(
             tokens, vocab_size, max_context, documents, across, threads, memory_limit, share
         )
+    return statistics_of_steps(steps, max_context, documents.n_clusters, progress)
+
+
+def statistics_of_steps(
+    steps: Iterable[tuple[Any, int]], max_context: int, n_clusters: int, progress: Any = None
+) -> NgramStatistics:
+    """The sum of what the kernel counted in some steps, each with its number of tokens."""
     parts = [_SubsetTables(max_context) for _ in range(7)]
-    losses = np.zeros((documents.n_clusters, max_context + 1), np.int64)
-    group_targets = np.zeros(documents.n_clusters, np.uint64)
+    losses = np.zeros((n_clusters, max_context + 1), np.int64)
+    group_targets = np.zeros(n_clusters, np.uint64)
     for (subsets, more_losses, more_targets), size in steps:
         for part, more in zip(parts, subsets, strict=True):
             part.add(*more)

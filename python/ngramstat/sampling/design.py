@@ -9,8 +9,9 @@ handed to every stage:
 - *clusters*: groups of documents that the bootstrap resamples together;
 - *held-out split*: which documents are scored and which are trained on.
 
-All of them are drawn by document numbers and the seed alone, so neither threads nor memory nor the
-boundary change them.
+All of them are drawn by document numbers, lengths and the seed alone, so neither threads nor memory
+nor the boundary change them. One shard of a corpus has the design that was drawn for all
+(`ShardPlace`), which follows from the lengths of all documents.
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ from ngramstat.kernels import Documents, Gpu, GpuPairSummer, PairsAtLag, pair_su
 from ngramstat.runtime.workspace import gather
 from ngramstat.sampling.bootstrap import DocumentBootstrap, assign_clusters
 from ngramstat.sampling.options import SamplingOptions
+from ngramstat.sampling.shard_place import ShardPlace
 from ngramstat.sampling.split import HeldOutSplit, Selection, held_out_tokens, random_split
 
-__all__ = ["FOLDS", "SamplingDesign", "documents_or_blocks"]
+__all__ = ["FOLDS", "MIN_DOCUMENTS", "DrawnLabels", "SamplingDesign", "documents_or_blocks"]
 
 # Sixteen: eight in each half are enough for a jackknife, and quarters are whole folds.
 FOLDS = 16
 # Fewer documents than this do not show their own spread; a stream is then cut into blocks.
-_MIN_DOCUMENTS = 20
+MIN_DOCUMENTS = 20
 _BLOCKS = 200
 
 
@@ -55,12 +57,16 @@ class SamplingDesign:
         Held-out corpora that are open already, by the name that options give them.
     gpu : Gpu, optional
         Where sums over pairs of tokens are computed; None: on the CPU.
+    place : ShardPlace, optional
+        Where the corpus stands in a larger one, for which the documents were drawn; None: it is a
+        whole.
     """
 
     corpus: Corpus
     options: SamplingOptions
     held_out_corpora: Mapping[str, Corpus] = field(default_factory=dict, repr=False)
     gpu: Gpu | None = None
+    place: ShardPlace | None = None
     _splits: dict[float | str | None, HeldOutSplit] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -92,6 +98,8 @@ class SamplingDesign:
 
     @cached_property
     def _documents_or_blocks(self) -> tuple[Documents, bool]:
+        if self.place is not None:
+            return self.place.documents, False
         return documents_or_blocks(self.corpus, self.options)
 
     @property
@@ -184,7 +192,8 @@ class SamplingDesign:
     def pairs_at(self, lag: int) -> PairsAtLag:
         """The pairs of tokens at a lag, for sums over those of `documents`."""
         corpus = self.corpus
-        return PairsAtLag(corpus.tokens, corpus.vocab_size, lag, self.pair_summer)
+        following = None if self.place is None else self.place.following
+        return PairsAtLag(corpus.tokens, corpus.vocab_size, lag, self.pair_summer, following)
 
     @cached_property
     def content_lengths(self) -> NDArray[np.int64]:
@@ -241,21 +250,57 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
     if stays_inside:
         corpus.require_documents(at_least=2)
     ends, are_blocks = corpus.documents_or_blocks(
-        n_blocks=_BLOCKS, min_documents=2 if stays_inside else _MIN_DOCUMENTS
+        n_blocks=_BLOCKS, min_documents=2 if stays_inside else MIN_DOCUMENTS
     )
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    content_starts, content_ends = (starts, ends) if are_blocks else document_contents(corpus)
-    clusters = assign_clusters(len(ends), options.seed)
-    documents = Documents(
-        ends,
-        content_starts=content_starts,
-        content_ends=content_ends,
-        folds=_assign_folds(ends - starts, options.seed),
-        n_folds=FOLDS,
-        clusters=clusters,
-        n_clusters=int(clusters.max()) + 1,
-    )
-    return documents, are_blocks
+    contents = (starts, ends) if are_blocks else document_contents(corpus)
+    drawn = DrawnLabels.of(np.diff(ends, prepend=0), options.seed)
+    return drawn.documents(ends, contents), are_blocks
+
+
+@dataclass(frozen=True)
+class DrawnLabels:
+    """The fold and the cluster of every document of a corpus, (n_documents,) each.
+
+    They follow from the documents' lengths and the seed.
+
+    Attributes
+    ----------
+    folds : uint8
+    clusters : uint32
+    n_clusters : int
+    """
+
+    folds: NDArray[np.uint8]
+    clusters: NDArray[np.uint32]
+    n_clusters: int
+
+    @classmethod
+    def of(cls, lengths: NDArray[np.int64], seed: int) -> DrawnLabels:
+        """For documents of these lengths in tokens, separators included."""
+        clusters = assign_clusters(len(lengths), seed)
+        return cls(_assign_folds(lengths, seed), clusters, int(clusters.max()) + 1)
+
+    def documents(
+        self,
+        ends: NDArray[np.int64],
+        contents: tuple[NDArray[np.int64], NDArray[np.int64]],
+        first: int = 0,
+    ) -> Documents:
+        """Consecutive documents from number `first` on, by their places in their own stream.
+
+        `contents` are the starts and the ends of the documents without their separators.
+        """
+        chosen = slice(first, first + len(ends))
+        return Documents(
+            ends,
+            content_starts=contents[0],
+            content_ends=contents[1],
+            folds=self.folds[chosen],
+            n_folds=FOLDS,
+            clusters=self.clusters[chosen],
+            n_clusters=self.n_clusters,
+        )
 
 
 def _assign_folds(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:

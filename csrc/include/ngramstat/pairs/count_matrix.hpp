@@ -84,6 +84,10 @@ class CountMatrix {
     // Moves all blocks out of `other`, which must continue where this matrix ends.
     void append(CountMatrix&& other);
     bool complete() const { return first_row_ == 0 && next_row_ == n_rows_; }
+    // visit(block, begin, end) for the rows [first_row, last_row), begin and end within the block
+    // (count_rows.hpp).
+    template <class Visit>
+    void for_blocks(Index first_row, Index last_row, Visit&& visit) const;
 
     // Sum of the counts of each channel per row (n_rows) or per column (n_cols).
     std::array<std::vector<Count>, 2> row_sums() const;
@@ -131,9 +135,6 @@ class CountMatrix {
     template <class Visit>
     void for_row_groups(Index first_row, Index last_row, std::span<const double> row_weights,
                         Visit&& visit) const;
-    // visit(block, begin, end) for the rows [first_row, last_row), begin and end within the block.
-    template <class Visit>
-    void for_blocks(Index first_row, Index last_row, Visit&& visit) const;
 
     Index n_rows_;
     Index n_cols_;

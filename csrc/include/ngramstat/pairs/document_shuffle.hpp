@@ -11,9 +11,11 @@ namespace ngramstat {
 
 // Copies the stream to `out`, of its size, with the content of every document shuffled (Fisher and
 // Yates); all else stays in place. The copy follows from the key alone, on any machine and with any
-// threads. Throws std::invalid_argument for documents that do not cover the stream.
+// threads. Of a part of a longer stream `first_position` says where it begins there: its copy is
+// that part of the copy of all. Throws std::invalid_argument for documents that do not cover the
+// stream.
 template <class Token>
 void shuffle_documents(std::span<const Token> tokens, const Documents& documents, std::uint64_t key,
-                       std::span<Token> out, int threads);
+                       Index first_position, std::span<Token> out, int threads);
 
 }  // namespace ngramstat

@@ -1,0 +1,198 @@
+"""The rounds over the shards of a corpus, each of them a call on some machine.
+
+A call reads what earlier rounds left in the directory and writes its own files there; what is there
+is not made again, so that an interrupted call is repeated. The directory is one file system, or
+files that are copied between rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ngramstat.corpus import Corpus
+from ngramstat.entropy.counts import chao_shen, miller_madow, plug_in
+from ngramstat.errors import InputError
+from ngramstat.kernels import NgramStatistics, build_info, simd_level
+from ngramstat.results import RUN_FILE, RunResult
+from ngramstat.runtime.files import write_json
+from ngramstat.runtime.resources import peak_rss_bytes
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sharding.correlations import LagRounds, ShardPasses
+from ngramstat.sharding.description import ShardDescription
+from ngramstat.sharding.layout import Layout
+from ngramstat.sharding.ngrams import NgramRounds, NgramSender
+from ngramstat.sharding.plan import ShardPlan
+from ngramstat.version import __version__
+
+__all__ = ["ENTROPIES_FILE", "ShardRounds", "measure_shards"]
+
+ENTROPIES_FILE = "entropies.json"
+_ENTROPIES_FORMAT = "ngramstat.shards.entropies/1"
+
+
+class ShardRounds:
+    """One machine's part in the measurement of shards.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the plan (`ShardPlan.save`) and of all rounds' files.
+    workspace : Workspace
+
+    Attributes
+    ----------
+    plan : ShardPlan
+    files : RoundFiles
+    """
+
+    def __init__(self, directory: Path, workspace: Workspace) -> None:
+        self.plan = ShardPlan.load(directory)
+        self._workspace = workspace
+        self.files = self.plan.files(directory)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.load(self.plan, self.files)
+
+    def _require_number(self, number: int) -> None:
+        if not 0 <= number < self.plan.shards:
+            raise InputError(f"shard {number + 1}: the plan has shards 1 to {self.plan.shards}")
+
+    def describe(self, number: int, corpus: Corpus) -> None:
+        """Shard `number` (from 0) tells the others about itself; nothing is needed before."""
+        self._require_number(number)
+        found = ShardDescription.of(corpus, self.plan, threads=self._workspace.threads)
+        self.files.save(found, "shard", number)
+
+    def count(self, number: int, corpus: Corpus) -> None:
+        """A shard's pairs and n-grams, after all shards are described."""
+        self._passes(number, corpus).count()
+        NgramSender(self._layout, self.files, number, corpus).send()
+
+    def merge(self, after: str) -> None:
+        """Adds up what all shards left, for every lag.
+
+        Parameters
+        ----------
+        after : str
+            ``count``: their counts, for the singular vectors; ``sums``: their first sums, for the
+            vectors of the folds.
+        """
+        rounds = LagRounds(self._layout, self.files, self._workspace)
+        for lag in self.plan.correlations.lags:
+            (rounds.solve if after == "count" else rounds.make_fold_vectors)(lag)
+
+    def count_ngrams(self) -> None:
+        """Counts the n-grams of every range, after all shards are counted."""
+        rounds = NgramRounds(self._layout, self.files, self._workspace)
+        for number in range(len(rounds.ranges)):
+            rounds.count(number)
+
+    def first_sums(self, number: int, corpus: Corpus) -> None:
+        """A shard's sums with the singular vectors."""
+        self._passes(number, corpus).first_sums()
+
+    def second_sums(self, number: int, corpus: Corpus) -> None:
+        """A shard's sums with the vectors of the folds."""
+        self._passes(number, corpus).second_sums()
+
+    def _passes(self, number: int, corpus: Corpus) -> ShardPasses:
+        self._require_number(number)
+        return ShardPasses(self._layout, self.files, number, corpus, self._workspace)
+
+    def ngrams(self) -> NgramStatistics:
+        """Counts of counts of all n-grams."""
+        return NgramRounds(self._layout, self.files, self._workspace).statistics()
+
+    def assemble(self, output: Path) -> RunResult:
+        """The result: C(t) in run.json, and the counted entropies beside it.
+
+        Held-out losses are not measured on shards, so there are no brackets of H(n), no gamma and
+        no prediction.
+        """
+        started = time.monotonic()
+        found = LagRounds(self._layout, self.files, self._workspace).result()
+        counts = self.ngrams()
+        corpus = self._layout.whole_corpus()
+        result = RunResult(
+            corpus={
+                **corpus.info(),
+                "boundary": self.plan.correlations.boundary.value,
+                "separator": corpus.separator,
+                "shards": [
+                    {"tokens": shard.n_tokens, "sha256": shard.sha256}
+                    for shard in self._layout.shards
+                ],
+            },
+            settings=self.plan.settings(),
+            provenance={**self._provenance(), "seconds": round(time.monotonic() - started, 3)},
+            correlations=found,
+        )
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{output}: cannot be created: {error.strerror}") from error
+        write_json(output / ENTROPIES_FILE, _counted_entropies(counts))
+        result.save(output / RUN_FILE)
+        return result
+
+    def _provenance(self) -> dict[str, Any]:
+        """What made the result; the time is that of the last round."""
+        return {
+            "version": __version__,
+            "commit": build_info()["commit"] or None,
+            "backend": "cpu",
+            "simd": simd_level(),
+            "threads": self._workspace.threads,
+            "memory_limit_bytes": self._workspace.memory_limit,
+            "peak_rss_bytes": peak_rss_bytes(),
+        }
+
+
+def _counted_entropies(counts: NgramStatistics) -> dict[str, Any]:
+    """Entropies that follow from counts of counts alone, in nats per token."""
+    whole = counts.whole
+    return {
+        "schema": _ENTROPIES_FORMAT,
+        "context": list(range(len(whole.ngrams))),
+        "targets": whole.targets,
+        "plug_in": plug_in(whole).tolist(),
+        "miller_madow": miller_madow(whole).tolist(),
+        "chao_shen": chao_shen(whole).tolist(),
+    }
+
+
+def measure_shards(
+    corpora: Sequence[Corpus], plan: ShardPlan, directory: Path, workspace: Workspace
+) -> ShardRounds:
+    """All rounds up to the last one, on one machine and one after the other.
+
+    Parameters
+    ----------
+    corpora : sequence of Corpus
+        The shards, in the order of the corpus.
+    plan : ShardPlan
+    directory : Path
+        Where the plan and the files of the rounds go.
+    workspace : Workspace
+    """
+    if len(corpora) != plan.shards:
+        raise InputError(f"{len(corpora)} shards, where the plan has {plan.shards}")
+    plan.save(directory)
+    rounds = ShardRounds(directory, workspace)
+    for number, corpus in enumerate(corpora):
+        rounds.describe(number, corpus)
+    for number, corpus in enumerate(corpora):
+        rounds.count(number, corpus)
+    rounds.merge("count")
+    rounds.count_ngrams()
+    for number, corpus in enumerate(corpora):
+        rounds.first_sums(number, corpus)
+    rounds.merge("sums")
+    for number, corpus in enumerate(corpora):
+        rounds.second_sums(number, corpus)
+    return rounds

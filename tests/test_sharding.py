@@ -1,0 +1,388 @@
+"""Measurements of document shards against those of the same shards as one corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import ngramstat
+from designs import design_of
+from ngramstat.cli import main
+from ngramstat.covariance.assembly import assemble_correlations
+from ngramstat.covariance.measurement import LagMeasurement, measure_lags
+from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.entropy.ngrams import count_design_ngrams
+from ngramstat.errors import InputError
+from ngramstat.kernels import count_pairs
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sharding.correlations import LagRounds
+from ngramstat.sharding.count_files import StoredPairs
+from ngramstat.sharding.layout import Layout
+from ngramstat.sharding.ngrams import NgramSender
+from ngramstat.sharding.plan import ShardPlan
+from ngramstat.sharding.rounds import ShardRounds, measure_shards
+
+LAGS = (1, 2, 7, 40)
+SEPARATOR = 3
+
+
+def documents(v: int, n_documents: int = 130, seed: int = 0) -> list[np.ndarray]:
+    """Documents of very different lengths and subjects; a token depends on the one before."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n_documents):
+        length = int(rng.integers(1, 120)) if rng.random() < 0.8 else int(rng.integers(200, 900))
+        subject = rng.integers(4, v, 40)
+        tokens = np.where(
+            rng.random(length) < 0.6,
+            rng.choice(subject, length),
+            4 + (rng.zipf(1.4, length) % (v - 4)),
+        )
+        repeats = np.flatnonzero(rng.random(length) < 0.4)
+        repeats = repeats[repeats > 1]
+        tokens[repeats] = (tokens[repeats - 1] * 7 + 1) % (v - 4) + 4
+        found.append(np.append(tokens, SEPARATOR))
+    return found
+
+
+def shards_of(found: list[np.ndarray], v: int, cuts: list[int]) -> list[ngramstat.Corpus]:
+    return [
+        ngramstat.Corpus.from_arrays(
+            np.concatenate(part).astype(np.uint16), vocab_size=v, separator=SEPARATOR
+        )
+        for part in np.split(np.array([*found, None], dtype=object)[:-1], cuts)
+    ]
+
+
+def whole_of(found: list[np.ndarray], v: int) -> ngramstat.Corpus:
+    return shards_of(found, v, [])[0]
+
+
+# Seven shards, of which one is a single document and one is shorter than the longest lag.
+CUTS = [1, 30, 31, 33, 70, 100]
+
+
+def short_in_the_middle(v: int) -> list[np.ndarray]:
+    found = documents(v)
+    found[30] = np.array([5, 9, SEPARATOR])
+    return found
+
+
+def plan_of(options: CorrelationOptions, shards: int = 7, max_context: int = 3) -> ShardPlan:
+    return ShardPlan(shards, max_context, 5, options)
+
+
+def options_of(boundary: str = "stream", **others) -> CorrelationOptions:
+    settings = {"lags": LAGS, "replicates": 50, "seed": 3} | others
+    return CorrelationOptions(boundary=boundary, **settings)
+
+
+@pytest.fixture(scope="module", params=["stream", "document"])
+def measured(request, tmp_path_factory):
+    """The rounds of seven shards, and the same documents as one corpus."""
+    v = 300
+    found = short_in_the_middle(v)
+    shards = shards_of(found, v, CUTS)
+    assert len(shards) == 7
+    assert shards[2].n_tokens < max(LAGS)
+    plan = plan_of(options_of(request.param))
+    directory = tmp_path_factory.mktemp("rounds")
+    rounds = measure_shards(shards, plan, directory, Workspace(2))
+    return rounds, plan, directory, whole_of(found, v)
+
+
+def rounds_of(plan: ShardPlan, directory) -> LagRounds:
+    files = plan.files(directory)
+    return LagRounds(Layout.load(plan, files), files, Workspace(2))
+
+
+def test_the_design_of_shards_is_that_of_the_corpus(measured):
+    _, plan, directory, corpus = measured
+    layout = Layout.load(plan, plan.files(directory))
+    expected = design_of(corpus, seed=3).documents
+    found = layout.whole_design().documents
+    for name in ("starts", "ends", "content_starts", "content_ends", "folds", "clusters"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert layout.n_tokens == corpus.n_tokens
+
+
+def test_pair_counts_of_shards_add_up_to_those_of_the_corpus(measured):
+    _, plan, directory, corpus = measured
+    files = plan.files(directory)
+    design = design_of(corpus, seed=3)
+    for expected in count_pairs(corpus.tokens, corpus.vocab_size, design.documents, LAGS):
+        parts = [files.load(StoredPairs, "pairs", expected.lag, k) for k in range(7)]
+        found = StoredPairs.sum_of(parts, threads=2)
+        within, across = found.within, found.across
+        if plan.correlations.boundary.across:
+            assert across.nnz > 0
+        for got, wanted in ((within, expected.within), (across, expected.across)):
+            for a, b in zip(got.to_coo(), wanted.to_coo(), strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+# Third moments are sums of single precision, some 10^5 pairs at a time, which shards cut elsewhere.
+THIRD_MOMENTS, TOLERANCE_OF_THIRD = {"debiased", "debiased_error", "left_out"}, 1e-6
+
+
+def numbers_of(measurement: LagMeasurement) -> dict[str, object]:
+    """All fields, those of dataclasses among them by both names."""
+    found = {}
+    for field in dataclasses.fields(measurement):
+        value = getattr(measurement, field.name)
+        inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        found |= {f"{field.name}.{f.name}": getattr(value, f.name) for f in inner}
+        found |= {} if inner else {field.name: value}
+    return found
+
+
+def assert_equal_measurements(found: LagMeasurement, expected: LagMeasurement) -> None:
+    """Integers are equal, and numbers to 1e-12 of themselves or of the norm they belong to."""
+    others = numbers_of(found)
+    for name, wanted in numbers_of(expected).items():
+        if not np.issubdtype(np.asarray(wanted).dtype, np.floating):
+            np.testing.assert_array_equal(others[name], wanted, err_msg=name)
+            continue
+        of_third = name.split(".")[-1] in THIRD_MOMENTS
+        tolerance = TOLERANCE_OF_THIRD if of_third else 1e-12
+        np.testing.assert_allclose(
+            others[name], wanted, rtol=tolerance, atol=tolerance * expected.norm, err_msg=name
+        )
+
+
+def test_norms_of_shards_equal_those_of_the_corpus(measured):
+    _, plan, directory, corpus = measured
+    rounds = rounds_of(plan, directory)
+    design = design_of(corpus, boundary=plan.correlations.boundary.value, seed=3, replicates=50)
+    for expected in measure_lags(design, plan.correlations, LAGS, workspace=Workspace(2)):
+        found = rounds.measurement(expected.lag)
+        # What the counts alone determine is the same to the last bit.
+        for name in ("norm", "frobenius", "noise_floor", "norm_sequential", "permutation_floor"):
+            assert getattr(found, name) == getattr(expected, name), name
+        assert np.isfinite(found.norm_sequential)
+        if found.lag == 1:
+            assert np.isfinite(
+                [found.cross_fit.debiased, found.cross_fit_sequential.debiased]
+            ).all()
+        assert_equal_measurements(found, expected)
+
+
+def test_the_result_of_shards_is_that_of_the_corpus(measured):
+    _, plan, directory, corpus = measured
+    found = rounds_of(plan, directory).result()
+    design = design_of(corpus, boundary=plan.correlations.boundary.value, seed=3, replicates=50)
+    lags = list(measure_lags(design, plan.correlations, LAGS, workspace=Workspace(2)))
+    expected = assemble_correlations(design, plan.correlations, lags)
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.pairs, expected.pairs)
+    np.testing.assert_array_equal(found.crossing_share, expected.crossing_share)
+    np.testing.assert_array_equal(found.left_types, expected.left_types)
+    np.testing.assert_array_equal(found.norm, expected.norm)
+    np.testing.assert_allclose(found.norm_debiased, expected.norm_debiased, rtol=TOLERANCE_OF_THIRD)
+    assert found.periodic == expected.periodic
+    assert found.beta.reason == expected.beta.reason
+
+
+def test_ngrams_of_shards_are_those_of_the_corpus(measured):
+    """Counts of counts, losses by cluster, halves and quarters."""
+    rounds, plan, _, corpus = measured
+    design = design_of(corpus, boundary=plan.correlations.boundary.value, seed=3)
+    expected = count_design_ngrams(design, max_context=3)
+    found = rounds.ngrams()
+    np.testing.assert_array_equal(found.losses, expected.losses)
+    np.testing.assert_array_equal(found.group_targets, expected.group_targets)
+    got = [found.whole, *found.halves, *found.quarters]
+    wanted = [expected.whole, *expected.halves, *expected.quarters]
+    for a, b in zip(got, wanted, strict=True):
+        assert a.targets == b.targets
+        for tables, others in ((a.ngrams, b.ngrams), (a.contexts, b.contexts)):
+            for table, other in zip(tables, others, strict=True):
+                np.testing.assert_array_equal(table, other)
+
+
+@pytest.mark.parametrize("max_context", [0, 1, 6])
+@pytest.mark.parametrize("boundary", ["stream", "document"])
+def test_ngrams_sent_in_many_parts(tmp_path, max_context, boundary):
+    """Parts and shards that are shorter than the context."""
+    found = short_in_the_middle(60)[:40]
+    found[2] = np.array([4, SEPARATOR])
+    shards = shards_of(found, 60, [2, 3, 30, 31])
+    plan = plan_of(options_of(boundary, sequential=False, lags=(1,)), 5, max_context)
+    plan.save(tmp_path)
+    rounds = ShardRounds(tmp_path, Workspace())
+    for number, corpus in enumerate(shards):
+        rounds.describe(number, corpus)
+    files = plan.files(tmp_path)
+    layout = Layout.load(plan, files)
+    for number, corpus in enumerate(shards):
+        NgramSender(layout, files, number, corpus, part=37).send()
+    rounds.count_ngrams()
+    design = design_of(whole_of(found, 60), boundary=boundary, seed=3)
+    expected = count_design_ngrams(design, max_context=max_context)
+    got = rounds.ngrams()
+    np.testing.assert_array_equal(got.losses, expected.losses)
+    for table, other in zip(got.whole.ngrams, expected.whole.ngrams, strict=True):
+        np.testing.assert_array_equal(table, other)
+    for table, other in zip(got.whole.contexts, expected.whole.contexts, strict=True):
+        np.testing.assert_array_equal(table, other)
+
+
+def test_a_vocabulary_of_which_most_is_unused(tmp_path):
+    """Items are numbered anew by what occurs in all shards; results name the original ids."""
+    v, wide = 250, 4000
+    found = [np.where(d == SEPARATOR, 0, d * 13 + 1) for d in short_in_the_middle(v)]
+    shards = [
+        ngramstat.Corpus.from_arrays(
+            np.concatenate(part).astype(np.uint16), vocab_size=wide, separator=0
+        )
+        for part in (found[:50], found[50:])
+    ]
+    plan = plan_of(options_of(lags=(1, 40)), 2)
+    measure_shards(shards, plan, tmp_path, Workspace(2))
+    whole = ngramstat.Corpus.from_arrays(
+        np.concatenate(found).astype(np.uint16), vocab_size=wide, separator=0
+    )
+    rounds = rounds_of(plan, tmp_path)
+    design = design_of(whole, seed=3, replicates=50)
+    for expected in measure_lags(design, plan.correlations, (1, 40), workspace=Workspace(2)):
+        assert_equal_measurements(rounds.measurement(expected.lag), expected)
+
+
+def small_rounds(directory, shards=None) -> tuple[ShardRounds, list[ngramstat.Corpus]]:
+    shards = shards_of(documents(30, 40), 30, [20]) if shards is None else shards
+    plan = plan_of(options_of(sequential=False, lags=(1, 2)), 2)
+    plan.save(directory)
+    return ShardRounds(directory, Workspace()), shards
+
+
+def test_rounds_out_of_order_are_refused(tmp_path):
+    rounds, shards = small_rounds(tmp_path)
+    rounds.describe(0, shards[0])
+    with pytest.raises(InputError, match=r"shard-000001\.npz: is missing; an earlier round"):
+        rounds.count(0, shards[0])
+    with pytest.raises(InputError, match="shard 3: the plan has shards 1 to 2"):
+        rounds.describe(2, shards[0])
+
+
+def test_another_text_than_was_described_is_refused(tmp_path):
+    rounds, shards = small_rounds(tmp_path)
+    for number, corpus in enumerate(shards):
+        rounds.describe(number, corpus)
+    with pytest.raises(InputError, match="is not the text that was described as shard 2"):
+        rounds.count(1, shards[0])
+
+
+def test_shards_of_different_kinds_are_refused(tmp_path):
+    found = documents(30, 40)
+    rounds, _ = small_rounds(tmp_path)
+    rounds.describe(0, whole_of(found, 30))
+    rounds.describe(1, whole_of(found, 31))
+    with pytest.raises(InputError, match="differ in their vocabulary size: 30, 31"):
+        rounds.count(0, whole_of(found, 30))
+
+
+def test_too_few_documents_are_refused(tmp_path):
+    found = documents(30, 10)
+    rounds, _ = small_rounds(tmp_path)
+    rounds.describe(0, whole_of(found[:5], 30))
+    rounds.describe(1, whole_of(found[5:], 30))
+    with pytest.raises(InputError, match="have 10 documents together, and at least 20"):
+        rounds.count(0, whole_of(found[:5], 30))
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    rounds, shards = small_rounds(tmp_path / "one")
+    for number, corpus in enumerate(shards):
+        rounds.describe(number, corpus)
+    path = tmp_path / "one" / "shard-000000.npz"
+    content = bytearray(path.read_bytes())
+    at = content.index(np.diff(shards[0].document_ends, prepend=0).tobytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        rounds.count(0, shards[0])
+    other = plan_of(options_of(sequential=False, lags=(1, 3)), 2)
+    with pytest.raises(InputError, match="holds another plan of shards"):
+        other.save(tmp_path / "one")
+    other.save(tmp_path / "two")
+    there = ShardRounds(tmp_path / "two", Workspace())
+    (tmp_path / "two" / "shard-000001.npz").write_bytes(
+        (tmp_path / "one" / "shard-000001.npz").read_bytes()
+    )
+    there.describe(0, shards[0])
+    with pytest.raises(InputError, match="belongs to another plan"):
+        there.count(0, shards[0])
+
+
+def test_finished_files_are_not_made_again(tmp_path):
+    rounds, shards = small_rounds(tmp_path)
+    for number, corpus in enumerate(shards):
+        rounds.describe(number, corpus)
+    rounds.count(0, shards[0])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pairs-*.npz")}
+    assert len(before) == 2
+    rounds.count(0, shards[0])
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("pairs-*.npz")}
+
+
+def test_the_plan_is_read_back(tmp_path):
+    plan = plan_of(options_of(window=(1, 7)))
+    plan.save(tmp_path)
+    assert ShardPlan.load(tmp_path) == plan
+    (tmp_path / "plan.json").write_text(json.dumps({"format": "x"}))
+    with pytest.raises(InputError, match="is no plan of shards"):
+        ShardPlan.load(tmp_path)
+    for settings in ({"shards": 0}, {"max_context": 255}):
+        with pytest.raises(InputError, match=next(iter(settings))):
+            ShardPlan(**{"shards": 2, "max_context": 3, "ranges": 2} | settings,
+                      correlations=options_of())  # fmt: skip
+
+
+def command(*arguments: object) -> None:
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+
+
+def test_the_commands_of_all_rounds(tmp_path):
+    """One after the other they leave what `shards run` does."""
+    paths, store = [], ["--dtype", "uint16", "--vocab-size", 40, "--separator", SEPARATOR]
+    for number, corpus in enumerate(shards_of(documents(40, 60), 40, [25])):
+        paths.append(tmp_path / f"shard-{number}.bin")
+        paths[-1].write_bytes(corpus.tokens.tobytes())
+    settings = ["--lags", "1,2,5", "--replicates", 20, "--max-context", 2, "--ranges", 3]
+    rounds, separate, together = (tmp_path / name for name in ("rounds", "separate", "together"))
+    numbered = [(path, "--number", number) for number, path in enumerate(paths, start=1)]
+    command("shards", "plan", rounds, "--shards", 2, *settings, "--seed", 4)
+    for step in ("describe", "count"):
+        for path, *number in numbered:
+            command("shards", step, rounds, path, *number, *store)
+    command("shards", "merge", rounds, "--after", "count")
+    for path, *number in numbered:
+        command("shards", "sum", rounds, path, *number, "--round", 1, *store)
+    command("shards", "merge", rounds, "--after", "sums")
+    for path, *number in numbered:
+        command("shards", "sum", rounds, path, *number, "--round", 2, *store)
+    command("shards", "assemble", rounds, "-o", separate)
+    command("shards", "run", *paths, *store, *settings, "--seed", 4, "-o", together)
+    one, other = (json.loads((path / "run.json").read_text()) for path in (separate, together))
+    assert one.pop("provenance") != other.pop("provenance")
+    assert one == other
+    found = json.loads((separate / "entropies.json").read_text())
+    assert found == json.loads((together / "entropies.json").read_text())
+    whole = ngramstat.entropies(
+        whole_of(documents(40, 60), 40), max_context=2, predictor="kneser-ney", seed=4
+    )
+    assert found["context"] == [0, 1, 2]
+    assert found["targets"] == whole.targets[0]
+    for name in ("plug_in", "miller_madow", "chao_shen"):
+        assert found[name] == getattr(whole, name).tolist()
+
+
+def test_one_shard_is_refused():
+    done = CliRunner().invoke(main, ["shards", "run", "corpus", "-o", "run"])
+    assert done.exit_code == 2
+    assert "corpus: is one shard; `ngramstat measure` takes it" in done.output
