@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.kernels import Documents, NgramStatistics, NgramWindows, count_ngram_windows
