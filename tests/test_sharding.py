@@ -21,7 +21,6 @@ from ngramstat.kernels import count_pairs
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sharding.correlations import LagRounds
 from ngramstat.sharding.count_files import StoredPairs
-from ngramstat.sharding.layout import Layout
 from ngramstat.sharding.ngrams import NgramSender
 from ngramstat.sharding.plan import ShardPlan
 from ngramstat.sharding.rounds import ShardRounds, measure_shards
@@ -95,14 +94,14 @@ def measured(request, tmp_path_factory):
     return rounds, plan, directory, whole_of(found, v)
 
 
-def rounds_of(plan: ShardPlan, directory) -> LagRounds:
-    files = plan.files(directory)
-    return LagRounds(Layout.load(plan, files), files, Workspace(2))
+def rounds_of(directory) -> LagRounds:
+    rounds = ShardRounds(directory, Workspace(2))
+    return LagRounds(rounds.layout, rounds.files, Workspace(2))
 
 
 def test_the_design_of_shards_is_that_of_the_corpus(measured):
-    _, plan, directory, corpus = measured
-    layout = Layout.load(plan, plan.files(directory))
+    rounds, _, _, corpus = measured
+    layout = rounds.layout
     expected = design_of(corpus, seed=3).documents
     found = layout.whole_design().documents
     for name in ("starts", "ends", "content_starts", "content_ends", "folds", "clusters"):
@@ -111,8 +110,8 @@ def test_the_design_of_shards_is_that_of_the_corpus(measured):
 
 
 def test_pair_counts_of_shards_add_up_to_those_of_the_corpus(measured):
-    _, plan, directory, corpus = measured
-    files = plan.files(directory)
+    rounds, plan, _, corpus = measured
+    files = rounds.files
     design = design_of(corpus, seed=3)
     for expected in count_pairs(corpus.tokens, corpus.vocab_size, design.documents, LAGS):
         parts = [files.load(StoredPairs, "pairs", expected.lag, k) for k in range(7)]
@@ -156,7 +155,7 @@ def assert_equal_measurements(found: LagMeasurement, expected: LagMeasurement) -
 
 def test_norms_of_shards_equal_those_of_the_corpus(measured):
     _, plan, directory, corpus = measured
-    rounds = rounds_of(plan, directory)
+    rounds = rounds_of(directory)
     design = design_of(corpus, boundary=plan.correlations.boundary.value, seed=3, replicates=50)
     for expected in measure_lags(design, plan.correlations, LAGS, workspace=Workspace(2)):
         found = rounds.measurement(expected.lag)
@@ -173,7 +172,7 @@ def test_norms_of_shards_equal_those_of_the_corpus(measured):
 
 def test_the_result_of_shards_is_that_of_the_corpus(measured):
     _, plan, directory, corpus = measured
-    found = rounds_of(plan, directory).result()
+    found = rounds_of(directory).result()
     design = design_of(corpus, boundary=plan.correlations.boundary.value, seed=3, replicates=50)
     lags = list(measure_lags(design, plan.correlations, LAGS, workspace=Workspace(2)))
     expected = assemble_correlations(design, plan.correlations, lags)
@@ -216,10 +215,8 @@ def test_ngrams_sent_in_many_parts(tmp_path, max_context, boundary):
     rounds = ShardRounds(tmp_path, Workspace())
     for number, corpus in enumerate(shards):
         rounds.describe(number, corpus)
-    files = plan.files(tmp_path)
-    layout = Layout.load(plan, files)
     for number, corpus in enumerate(shards):
-        NgramSender(layout, files, number, corpus, part=37).send()
+        NgramSender(rounds.layout, rounds.files, number, corpus, part=37).send()
     rounds.count_ngrams()
     design = design_of(whole_of(found, 60), boundary=boundary, seed=3)
     expected = count_design_ngrams(design, max_context=max_context)
@@ -246,7 +243,7 @@ def test_a_vocabulary_of_which_most_is_unused(tmp_path):
     whole = ngramstat.Corpus.from_arrays(
         np.concatenate(found).astype(np.uint16), vocab_size=wide, separator=0
     )
-    rounds = rounds_of(plan, tmp_path)
+    rounds = rounds_of(tmp_path)
     design = design_of(whole, seed=3, replicates=50)
     for expected in measure_lags(design, plan.correlations, (1, 40), workspace=Workspace(2)):
         assert_equal_measurements(rounds.measurement(expected.lag), expected)
@@ -314,7 +311,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         (tmp_path / "one" / "shard-000001.npz").read_bytes()
     )
     there.describe(0, shards[0])
-    with pytest.raises(InputError, match="belongs to another plan"):
+    with pytest.raises(InputError, match="belongs to another plan or text"):
         there.count(0, shards[0])
 
 
@@ -327,6 +324,20 @@ def test_finished_files_are_not_made_again(tmp_path):
     assert len(before) == 2
     rounds.count(0, shards[0])
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("pairs-*.npz")}
+
+
+def test_counts_of_another_text_are_made_again(tmp_path):
+    """A shard that changed between two calls: nothing of the old text is left in the result."""
+    found = documents(30, 40)
+    plan = plan_of(options_of(sequential=False, lags=(1, 2)), 2)
+    measure_shards(shards_of(found, 30, [20]), plan, tmp_path, Workspace())
+    found[25] = np.append(found[25][:-1] + 1, SEPARATOR) % 30
+    changed = measure_shards(shards_of(found, 30, [20]), plan, tmp_path, Workspace())
+    expected = count_design_ngrams(design_of(whole_of(found, 30), seed=3), max_context=3)
+    np.testing.assert_array_equal(changed.ngrams().losses, expected.losses)
+    design = design_of(whole_of(found, 30), seed=3, replicates=50)
+    (lag, _) = measure_lags(design, plan.correlations, (1, 2), workspace=Workspace())
+    assert_equal_measurements(rounds_of(tmp_path).measurement(1), lag)
 
 
 def test_the_plan_is_read_back(tmp_path):

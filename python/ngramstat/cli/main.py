@@ -50,7 +50,7 @@ _COMMANDS = {
     ),
     "shards": Member(
         "ngramstat.cli.shards:shards",
-        "Measure C(t) and counted H(n) of shards that no single machine holds, in rounds.",
+        "Measure a corpus of shards that no single machine holds, in rounds.",
     ),
     "predict": Member(
         "ngramstat.cli.predict:predict",

@@ -1,7 +1,8 @@
-"""``ngramstat shards``: C(t) and counted H(n) of shards that no single machine holds, in rounds."""
+"""``ngramstat shards``: a corpus of shards that no single machine holds, in rounds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +155,13 @@ def plan(common: Globals, directory: str, number: int, lags: Any, **options: Any
     _plan(common, number, lags, options).save(Path(directory))
 
 
-def _of_shard(name: str, example: str) -> Any:
+def _of_shard(name: str, example: str) -> Callable[[Callable[..., None]], click.Command]:
     """A command for the machine of one shard."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: Callable[..., None]) -> click.Command:
         for decorator in (_resources, _number_option, corpus_options, _directory):
             function = decorator(function)
-        return shards.command(name, examples=[example])(function)
+        return shards.command(name, examples=[example], resumes=True)(function)
 
     return decorate
 
@@ -184,7 +185,7 @@ def count(common: Globals, directory: str, store: dict[str, Any], number: int) -
     _rounds(common, directory).count(number - 1, Corpus.open(**store))
 
 
-@shards.command("merge", examples=["ngramstat shards merge rounds --after count"])
+@shards.command("merge", examples=["ngramstat shards merge rounds --after count"], resumes=True)
 @_directory
 @click.option(
     "--after",
@@ -237,7 +238,9 @@ def assemble(common: Globals, directory: str, output: str, as_json: bool, full: 
 
 
 @shards.command(
-    "run", examples=["ngramstat shards run shard-1.bin shard-2.bin --dtype uint16 -o run"]
+    "run",
+    examples=["ngramstat shards run shard-1.bin shard-2.bin --dtype uint16 -o run"],
+    resumes=True,
 )
 @corpus_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")

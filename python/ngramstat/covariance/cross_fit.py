@@ -130,8 +130,11 @@ class CrossFitting:
             _FoldCovariances.of(products.left_counts[0], products.right_counts[0], self._pairs[0])
         ]
         if len(kinds) > 1:
+            shuffled_v, shuffled_u, diagonals = products.shuffled
             self._covariances.append(
-                _SequentialFoldCovariances(*products.shuffled, _per_pair(self._pairs[1]))
+                _SequentialFoldCovariances(
+                    shuffled_v, shuffled_u, diagonals, _per_pair(self._pairs[1])
+                )
             )
         vocab_size = products.joint_v.shape[2]
         self._first = []

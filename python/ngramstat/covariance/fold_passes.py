@@ -212,7 +212,8 @@ class FoldProducts:
     @property
     def pairs(self) -> Floats:
         """The pairs of every fold, (n_kinds, FOLDS)."""
-        return self.left_counts.sum(axis=2).astype(np.float64)
+        pairs: Floats = self.left_counts.sum(axis=2).astype(np.float64)
+        return pairs
 
 
 @dataclass(frozen=True)

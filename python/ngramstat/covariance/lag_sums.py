@@ -81,10 +81,9 @@ class LagSums:
     def joined(cls, parts: Sequence[LagSums]) -> LagSums:
         """Those of a corpus from those of its shards, in the order of the documents."""
         return cls(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("of_documents", "inside", "projected")
-            ),
+            np.concatenate([part.of_documents for part in parts]),
+            np.concatenate([part.inside for part in parts]),
+            np.concatenate([part.projected for part in parts]),
             FoldProducts.sum_of([part.products for part in parts]),
             PositionPairs.sum_of([part.positions for part in parts]),
             sum(part.separator_pairs for part in parts),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,19 +35,32 @@ class RoundFiles:
     ----------
     directory : Path
     plan : str
-        Checksum of the plan that all files have to follow.
+        Checksum of what all files have to follow.
     """
 
     def __init__(self, directory: Path, plan: str) -> None:
         self.directory, self._plan = directory, plan
+
+    def of_text(self, text: str) -> RoundFiles:
+        """The files that depend on the text of the shards as well, by its checksum."""
+        both = hashlib.sha256(f"{self._plan} {text}".encode()).hexdigest()
+        return RoundFiles(self.directory, both)
 
     def path(self, kind: str, *numbers: int) -> Path:
         """The file of a kind, by its numbers: of a lag, a shard, a range."""
         return self.directory / "-".join([kind, *(f"{number:06d}" for number in numbers)])
 
     def has(self, kind: str, *numbers: int) -> bool:
-        """Whether a file is there."""
-        return self._file(kind, numbers).is_file()
+        """Whether a file is there, of this plan; another one is to be written anew."""
+        path = self._file(kind, numbers)
+        if not path.is_file():
+            return False
+        try:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                found = json.loads(file[_HEADER].tobytes())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return False
+        return isinstance(found, dict) and found.get("plan") == self._plan
 
     def save(self, value: Any, kind: str, *numbers: int) -> None:
         """Write a dataclass, atomically.
@@ -89,7 +103,9 @@ class RoundFiles:
                 f"{value.__name__} is needed"
             )
         if found["plan"] != self._plan:
-            raise InputError(f"{path}: belongs to another plan of shards; remove it")
+            raise InputError(
+                f"{path}: belongs to another plan or text of the shards; repeat its round"
+            )
         if found["sha256"] != _checksum(arrays):
             raise InputError(f"{path}: is damaged (checksum); remove it and repeat its round")
         return from_arrays(value, arrays)

@@ -133,6 +133,11 @@ class Layout:
         return items_to_renumber(self.token_counts)
 
     @property
+    def identity(self) -> str:
+        """A checksum of the shards and their order; no machine has the bytes of all."""
+        return sha256("".join(shard.sha256 for shard in self.shards).encode()).hexdigest()
+
+    @property
     def separator(self) -> int | None:
         """The original id."""
         separator = self.shards[0].separator
@@ -228,8 +233,7 @@ class Layout:
             document_ends=np.cumsum(self.lengths) if ends is None else ends,
             format="shards",
             tokenizer_path=tokenizer if tokenizer is not None and tokenizer.is_file() else None,
-            # No machine has the bytes of all: this names the shards and their order.
-            _recorded_sha256=sha256("".join(s.sha256 for s in self.shards).encode()).hexdigest(),
+            _recorded_sha256=self.identity,
         )
 
     def _of_items(self, corpus: Corpus) -> Corpus:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.kernels import Documents, NgramStatistics, NgramWindows, count_ngram_windows
@@ -116,8 +118,10 @@ class NgramSender:
 
 def _stretch(before: Tokens, tokens: Tokens, first: int, last: int) -> Tokens:
     """Tokens [first, last) of a shard, of which those before 0 are the text before it, if any."""
-    own = np.asarray(tokens[max(first, 0) : last])
-    return own if first >= 0 else np.concatenate([before[max(len(before) + first, 0) :], own])
+    stretch: NDArray[Any] = np.asarray(tokens[max(first, 0) : last])
+    if first < 0:
+        stretch = np.concatenate([before[max(len(before) + first, 0) :], stretch])
+    return stretch
 
 
 class NgramRounds:

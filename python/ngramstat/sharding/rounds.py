@@ -23,6 +23,7 @@ from ngramstat.runtime.resources import peak_rss_bytes
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sharding.correlations import LagRounds, ShardPasses
 from ngramstat.sharding.description import ShardDescription
+from ngramstat.sharding.files import RoundFiles
 from ngramstat.sharding.layout import Layout
 from ngramstat.sharding.ngrams import NgramRounds, NgramSender
 from ngramstat.sharding.plan import ShardPlan
@@ -46,17 +47,22 @@ class ShardRounds:
     Attributes
     ----------
     plan : ShardPlan
-    files : RoundFiles
     """
 
     def __init__(self, directory: Path, workspace: Workspace) -> None:
         self.plan = ShardPlan.load(directory)
         self._workspace = workspace
-        self.files = self.plan.files(directory)
+        self._descriptions = self.plan.files(directory)
 
     @cached_property
-    def _layout(self) -> Layout:
-        return Layout.load(self.plan, self.files)
+    def layout(self) -> Layout:
+        """All shards, once they are described."""
+        return Layout.load(self.plan, self._descriptions)
+
+    @cached_property
+    def files(self) -> RoundFiles:
+        """The files of all rounds after the descriptions."""
+        return self._descriptions.of_text(self.layout.identity)
 
     def _require_number(self, number: int) -> None:
         if not 0 <= number < self.plan.shards:
@@ -66,12 +72,12 @@ class ShardRounds:
         """Shard `number` (from 0) tells the others about itself; nothing is needed before."""
         self._require_number(number)
         found = ShardDescription.of(corpus, self.plan, threads=self._workspace.threads)
-        self.files.save(found, "shard", number)
+        self._descriptions.save(found, "shard", number)
 
     def count(self, number: int, corpus: Corpus) -> None:
         """A shard's pairs and n-grams, after all shards are described."""
         self._passes(number, corpus).count()
-        NgramSender(self._layout, self.files, number, corpus).send()
+        NgramSender(self.layout, self.files, number, corpus).send()
 
     def merge(self, after: str) -> None:
         """Adds up what all shards left, for every lag.
@@ -82,13 +88,13 @@ class ShardRounds:
             ``count``: their counts, for the singular vectors; ``sums``: their first sums, for the
             vectors of the folds.
         """
-        rounds = LagRounds(self._layout, self.files, self._workspace)
+        rounds = LagRounds(self.layout, self.files, self._workspace)
         for lag in self.plan.correlations.lags:
             (rounds.solve if after == "count" else rounds.make_fold_vectors)(lag)
 
     def count_ngrams(self) -> None:
         """Counts the n-grams of every range, after all shards are counted."""
-        rounds = NgramRounds(self._layout, self.files, self._workspace)
+        rounds = NgramRounds(self.layout, self.files, self._workspace)
         for number in range(len(rounds.ranges)):
             rounds.count(number)
 
@@ -102,11 +108,11 @@ class ShardRounds:
 
     def _passes(self, number: int, corpus: Corpus) -> ShardPasses:
         self._require_number(number)
-        return ShardPasses(self._layout, self.files, number, corpus, self._workspace)
+        return ShardPasses(self.layout, self.files, number, corpus, self._workspace)
 
     def ngrams(self) -> NgramStatistics:
         """Counts of counts of all n-grams."""
-        return NgramRounds(self._layout, self.files, self._workspace).statistics()
+        return NgramRounds(self.layout, self.files, self._workspace).statistics()
 
     def assemble(self, output: Path) -> RunResult:
         """The result: C(t) in run.json, and the counted entropies beside it.
@@ -115,9 +121,9 @@ class ShardRounds:
         no prediction.
         """
         started = time.monotonic()
-        found = LagRounds(self._layout, self.files, self._workspace).result()
+        found = LagRounds(self.layout, self.files, self._workspace).result()
         counts = self.ngrams()
-        corpus = self._layout.whole_corpus()
+        corpus = self.layout.whole_corpus()
         result = RunResult(
             corpus={
                 **corpus.info(),
@@ -125,7 +131,7 @@ class ShardRounds:
                 "separator": corpus.separator,
                 "shards": [
                     {"tokens": shard.n_tokens, "sha256": shard.sha256}
-                    for shard in self._layout.shards
+                    for shard in self.layout.shards
                 ],
             },
             settings=self.plan.settings(),
