@@ -127,6 +127,13 @@ class TargetSort {
 };
 
 #if defined(__GNUC__) || defined(__clang__)
+// A vector with the elements of v in the order given.
+#ifdef __clang__
+#define NGRAMSTAT_REORDER(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
+#else
+#define NGRAMSTAT_REORDER(v, ...) __builtin_shuffle(v, Vector{__VA_ARGS__})
+#endif
+
 // As many values as a vector of 32 bytes holds.
 //   kBits       bit k in value k
 //   combine()   the values combined by a bitwise or
@@ -140,9 +147,9 @@ struct WindowOf<std::uint32_t> {
 
     static std::uint32_t combine(const Vector& bits) {
         Vector v = bits;
-        v |= __builtin_shuffle(v, Vector{4, 5, 6, 7, 0, 1, 2, 3});
-        v |= __builtin_shuffle(v, Vector{2, 3, 0, 1, 6, 7, 4, 5});
-        v |= __builtin_shuffle(v, Vector{1, 0, 3, 2, 5, 4, 7, 6});
+        v |= NGRAMSTAT_REORDER(v, 4, 5, 6, 7, 0, 1, 2, 3);
+        v |= NGRAMSTAT_REORDER(v, 2, 3, 0, 1, 6, 7, 4, 5);
+        v |= NGRAMSTAT_REORDER(v, 1, 0, 3, 2, 5, 4, 7, 6);
         return v[0];
     }
 };
@@ -154,11 +161,12 @@ struct WindowOf<std::uint64_t> {
 
     static std::uint32_t combine(const Vector& bits) {
         Vector v = bits;
-        v |= __builtin_shuffle(v, Vector{2, 3, 0, 1});
-        v |= __builtin_shuffle(v, Vector{1, 0, 3, 2});
+        v |= NGRAMSTAT_REORDER(v, 2, 3, 0, 1);
+        v |= NGRAMSTAT_REORDER(v, 1, 0, 3, 2);
         return static_cast<std::uint32_t>(v[0]);
     }
 };
+#undef NGRAMSTAT_REORDER
 #endif
 
 }  // namespace

@@ -102,9 +102,11 @@ typedef float HalfVector __attribute__((vector_size(2 * kMixers), aligned(4), ma
 // 1 / (1 + e^z) of the logits z of all mixers: what is left to learn.
 inline void errors_of(float* logits) {
     Vector& z = *reinterpret_cast<Vector*>(logits);
-    const Vector low = z < -80.0f ? Vector{} - 80.0f : z;
-    Vector exponentials = low > 80.0f ? Vector{} + 80.0f : low;
-    replace_by_exponential<Vector, IntVector>(exponentials);
+    // Aligned: Clang takes a template's vectors for aligned ones, whatever their type says.
+    using Register = VectorOf<float, 4 * kMixers>::Aligned;
+    const Register low = z < -80.0f ? Register{} - 80.0f : z;
+    Register exponentials = low > 80.0f ? Register{} + 80.0f : low;
+    replace_by_exponential<Register, decltype(low < low)>(exponentials);
     z = 1.0f / (1.0f + exponentials);
 }
 

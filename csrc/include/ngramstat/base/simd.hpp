@@ -7,6 +7,12 @@
 // Compilers that can build single functions for AVX2 and AVX-512.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define NGRAMSTAT_X86 1
+// Without the second part, compilers use registers of half the size.
+#ifdef __clang__
+#define NGRAMSTAT_AVX512 target("avx512f"), min_vector_width(512)
+#else
+#define NGRAMSTAT_AVX512 target("avx512f,prefer-vector-width=512")
+#endif
 #endif
 
 namespace ngramstat {
@@ -33,8 +39,7 @@ struct BuiltFor<Loop, void (*)(Args...)> {
     __attribute__((flatten, target("avx2"))) static void avx2(Args... args) {
         Loop::template run<32>(args...);
     }
-    __attribute__((flatten, target("avx512f,prefer-vector-width=512"))) static void avx512(
-        Args... args) {
+    __attribute__((flatten, NGRAMSTAT_AVX512)) static void avx512(Args... args) {
         Loop::template run<64>(args...);
     }
 #endif
