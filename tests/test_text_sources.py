@@ -37,6 +37,7 @@ from ngramstat.corpus.sources import Source, TextFindings, TextOptions, find_sou
 from ngramstat.corpus.text import findings as findings_module
 from ngramstat.corpus.text import json_records, lines, markers
 from ngramstat.corpus.text.options import Piece
+from ngramstat.corpus.text.spool import Spooled
 from ngramstat.errors import InputError
 
 PROSE = "Call me Ishmael. Some years ago, never mind how long precisely.\n"
@@ -1112,3 +1113,16 @@ def test_damaged_files_raise_input_errors_alone(tmp_path: Path, kind: str) -> No
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_more_damaged_files_raise_input_errors_alone(tmp_path: Path, kind: str) -> None:
     read_damaged(tmp_path, kind, 2000, seed=2)
+
+
+@pytest.mark.parametrize("system_has_pread", [True, False])
+def test_readers_of_a_pipe_have_positions_of_their_own(monkeypatch, system_has_pread):
+    if not system_has_pread:
+        monkeypatch.delattr(os, "pread")
+    contents = bytes(range(256)) * 5000
+    spooled = Spooled(io.BytesIO(contents), "pipe")
+    one, other = spooled.open(), spooled.open()
+    assert other.seek(-10, os.SEEK_END) == len(contents) - 10
+    assert one.read(300) == contents[:300]
+    assert other.read() == contents[-10:]
+    assert one.read() == contents[300:]

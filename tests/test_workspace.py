@@ -57,6 +57,17 @@ def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatc
         pass
 
 
+def test_systems_without_fallocate_write_the_space_they_need(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr("ngramstat.runtime.workspace._BLOCK_BYTES", 700)
+    workspace = Workspace(memory_limit=1000, directory=tmp_path)
+    with workspace.temporary_array(1000, np.uint16) as array:
+        assert isinstance(array, np.memmap)
+        assert array.shape == (1000,)
+        array[:] = 7
+        assert np.all(array == 7)
+
+
 @LINUX
 def test_pages_of_a_file_are_released_when_too_many_are_resident(tmp_path):
     size = 60_000_000

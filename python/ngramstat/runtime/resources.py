@@ -78,16 +78,28 @@ def available_memory_bytes() -> int:
     NgramstatError
         The system does not report its memory.
     """
-    try:
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        physical = 0
-    limits = [limit for limit in (physical, *_cgroup_memory_limits()) if limit > 0]
+    limits = [limit for limit in (_physical_bytes(), *_cgroup_memory_limits()) if limit > 0]
     if not limits:
         raise NgramstatError(
             "this system does not report its memory; give the memory limit as a size, such as 16G"
         )
     return min(limits)
+
+
+def _physical_bytes() -> int:
+    """Bytes of main memory; 0 where the system does not report them."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # MEMORYSTATUSEX: its own size and the load in per cent, 4 bytes each; then seven numbers of
+        # 8 bytes, the first of which is the physical memory.
+        status = (ctypes.c_uint64 * 8)(64)
+        found = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status[1]) if found else 0
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def parse_memory_limit(limit: str | int | None) -> int:

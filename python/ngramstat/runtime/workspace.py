@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -49,6 +49,8 @@ _LEAST_WORK = 32 << 20
 _SMALL_CORPUS = 1 << 16
 # Fraction of a step's memory budget that pages of randomly accessed mapped tokens may fill.
 _MAX_PAGES_FRACTION = 1 / 3
+# Written at a time.
+_BLOCK_BYTES = 1 << 24
 
 
 def gather(array: NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
@@ -206,9 +208,7 @@ class Workspace:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=directory) as file:
-                # Disk space is allocated now: writing to a mapping on a full disk would kill the
-                # process.
-                os.posix_fallocate(file.fileno(), 0, size)
+                _allocate(file, size)
                 # The mapping keeps the file alive after it is closed.
                 array: NDArray[Any] = np.memmap(file, dtype=item_type, mode="r+", shape=shape)
         except OSError as error:
@@ -240,6 +240,18 @@ class Workspace:
             with _MANAGED_LOCK:
                 for handle in handles:
                     _MANAGED.remove(handle)
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Take the disk space of a file now: writing to a mapping on a full disk kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    # macOS and Windows: what has been written has its space.
+    block = bytes(min(size, _BLOCK_BYTES))
+    for first in range(0, size, _BLOCK_BYTES):
+        file.write(block[: size - first])
+    file.flush()
 
 
 def _is_mapped(array: Any) -> bool:

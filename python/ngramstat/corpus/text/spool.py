@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["Spooled"]
 
 _BLOCK_BYTES = 1 << 20
+_seeking = threading.Lock()
+
+
+def _read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """At most `size` bytes of an open file, whatever other threads read of it."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, offset)
+    with _seeking:  # Windows: a descriptor has one position
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)
 
 
 class Spooled:
@@ -96,7 +107,7 @@ class _View(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         target = memoryview(buffer).cast("B")
-        data = os.pread(self._descriptor, len(target), self._at)
+        data = _read_at(self._descriptor, len(target), self._at)
         target[: len(data)] = data
         self._at += len(data)
         return len(data)
