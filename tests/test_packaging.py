@@ -92,6 +92,16 @@ def test_free_threaded_python_is_refused(suffix, accepted):
     assert "free-threaded" in text("CMakeLists.txt")[condition.end() : condition.end() + 100]
 
 
+def test_the_manual_page_is_that_of_the_commands(tmp_path):
+    """Written anew by `python packaging/man_page.py` after a change of a command."""
+    script = REPOSITORY / "packaging" / "man_page.py"
+    subprocess.run([sys.executable, script, tmp_path / "page"], check=True)
+    page = (tmp_path / "page").read_text(encoding="utf-8")
+    assert page == text("docs/ngramstat.1")
+    for words in ('.SS "ngramstat measure CORPUS', r"\fB\-\-max\-context\fR", ".SH EXIT STATUS"):
+        assert words in page
+
+
 @pytest.mark.nightly
 def test_a_source_distribution_knows_its_commit(tmp_path):
     """Built in a clone, unpacked away from it."""
