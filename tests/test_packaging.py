@@ -65,6 +65,17 @@ def test_the_citation_names_this_version():
     assert PROJECT["project"]["urls"]["Paper"] in citation
 
 
+def test_the_conda_recipe_asks_for_what_the_package_asks_for():
+    recipe = text("packaging/conda/recipe/recipe.yaml")
+    run = recipe.split("\n  run:\n")[1].split("\n\n")[0]
+    asked = [line.strip().removeprefix("- ").replace(" ", "") for line in run.splitlines()]
+    assert asked == ["python", *PROJECT["project"]["dependencies"]]
+    assert f'\n  version: "{PROJECT["project"]["version"]}"\n' in recipe
+    host = recipe.split("\n  host:\n")[1].split("\n  run:\n")[0].replace(" ", "")
+    for package in PROJECT["build-system"]["requires"]:
+        assert f"-{package}\n" in f"{host}\n"
+
+
 def test_classifiers_name_the_pythons_that_wheels_are_built_for():
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
     built = [
