@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ngramstat.api.conclusion import TRAIN
     from ngramstat.api.measurement import correlations, entropies, measure, plan
+    from ngramstat.api.on_ray import run_on_ray
     from ngramstat.api.options import MeasureOptions
     from ngramstat.api.prediction import load_run, predict, predict_run
     from ngramstat.api.running import run, run_share
@@ -28,6 +29,7 @@ __all__ = [
     "predict",
     "predict_run",
     "run",
+    "run_on_ray",
     "run_share",
     "theories",
 ]
@@ -37,6 +39,7 @@ __all__ = [
 _NAMES = {
     "ngramstat.api.conclusion": ("TRAIN",),
     "ngramstat.api.measurement": ("correlations", "entropies", "measure", "plan"),
+    "ngramstat.api.on_ray": ("run_on_ray",),
     "ngramstat.api.options": ("MeasureOptions",),
     "ngramstat.api.prediction": ("load_run", "predict", "predict_run"),
     "ngramstat.api.running": ("run", "run_share"),

@@ -230,6 +230,13 @@ def _run(
     "has begun. Processes on several machines may share the output directory; measure without "
     "--part puts the parts together.",
 )
+@click.option(
+    "--ray",
+    "ray_address",
+    metavar="ADDRESS",
+    help="Compute the parts on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT (needs the extra "
+    "ray). Every node has to read the corpus, and none but this one the output.",
+)
 @full_option
 @json_option
 @global_options
@@ -243,15 +250,15 @@ def measure(
     **options: Any,
 ) -> None:
     """Measure C(t), H(n) and the exponents, and predict alpha. Resumes after an interruption."""
-    from ngramstat.api import RUN_FILE
+    from ngramstat.api import RUN_FILE, MeasureOptions, run_on_ray
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
     corpus = Corpus.open(**store)
-    part = options.pop("part")
+    part, ray_address = options.pop("part"), options.pop("ray_address")
     if part is not None:
-        if training_seconds is not None:
-            raise click.UsageError("--part does not go with --train")
+        if training_seconds is not None or ray_address is not None:
+            raise click.UsageError("--part goes neither with --train nor with --ray")
         _measure_share(common, corpus, part, as_json, output=output, **options)
         return
     if training_seconds is not None:
@@ -261,7 +268,11 @@ def measure(
     # `measure CORPUS -o RUN --train 40m` continues a run, with whatever options it was measured.
     continues = training_seconds is not None and _all_by_default(options)
     if not (continues and (Path(output) / RUN_FILE).exists()):
-        result = run_all(corpus, output=output, **common.of_run(), **options)
+        if ray_address is None:
+            result = run_all(corpus, output=output, **common.of_run(), **options)
+        else:
+            chosen = MeasureOptions(output=output, **common.of_run(), **options)
+            result = run_on_ray(store, chosen, ray_address)
     if training_seconds is not None:
         from ngramstat.validation import measure_trained
 
