@@ -371,7 +371,8 @@ def test_the_commands_of_all_rounds(tmp_path):
     for step in ("describe", "count"):
         for path, *number in numbered:
             command("shards", step, rounds, path, *number, *store)
-    command("shards", "merge", rounds, "--after", "count")
+    for part in ("2/3", "3/3", "1/3"):
+        command("shards", "merge", rounds, "--after", "count", "--part", part)
     for path, *number in numbered:
         command("shards", "sum", rounds, path, *number, "--round", 1, *store)
     command("shards", "merge", rounds, "--after", "sums")

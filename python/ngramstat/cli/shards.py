@@ -13,6 +13,7 @@ from ngramstat.cli.console import EXIT_INPUT, fail
 from ngramstat.cli.options import (
     Globals,
     Lags,
+    PartOf,
     corpus_options,
     full_option,
     json_option,
@@ -194,13 +195,21 @@ def count(common: Globals, directory: str, store: dict[str, Any], number: int) -
     help="count: add up pairs and n-grams, for the singular vectors and the counts of counts; "
     "sums: add up the sums of round 1, for the vectors of round 2.",
 )
+@click.option(
+    "--part",
+    type=PartOf(),
+    default="1/1",
+    show_default=True,
+    metavar="i/N",
+    help="The i-th of N shares of the lags and ranges, each on a machine of its own.",
+)
 @_resources
-def merge(common: Globals, directory: str, after: str) -> None:
-    """Add up what all shards left, on one machine."""
+def merge(common: Globals, directory: str, after: str, part: tuple[int, int]) -> None:
+    """Add up what all shards left, on one machine or a share of it on each of several."""
     rounds = _rounds(common, directory)
-    rounds.merge(after)
+    rounds.merge(after, part)
     if after == "count":
-        rounds.count_ngrams()
+        rounds.count_ngrams(part)
 
 
 @_of_shard("sum", "ngramstat shards sum rounds shard-3.bin --number 3 --round 1")

@@ -79,7 +79,7 @@ class ShardRounds:
         self._passes(number, corpus).count()
         NgramSender(self.layout, self.files, number, corpus).send()
 
-    def merge(self, after: str) -> None:
+    def merge(self, after: str, part: tuple[int, int] = (1, 1)) -> None:
         """Adds up what all shards left, for every lag.
 
         Parameters
@@ -87,15 +87,20 @@ class ShardRounds:
         after : str
             ``count``: their counts, for the singular vectors; ``sums``: their first sums, for the
             vectors of the folds.
+        part : (i, N)
+            The share of this machine in the lags, from 1 to N.
         """
         rounds = LagRounds(self.layout, self.files, self._workspace)
-        for lag in self.plan.correlations.lags:
+        for lag in self.plan.correlations.lags[part[0] - 1 :: part[1]]:
             (rounds.solve if after == "count" else rounds.make_fold_vectors)(lag)
 
-    def count_ngrams(self) -> None:
-        """Counts the n-grams of every range, after all shards are counted."""
+    def count_ngrams(self, part: tuple[int, int] = (1, 1)) -> None:
+        """Counts the n-grams of every range, after all shards are counted.
+
+        `part` is the share of this machine in the ranges, (i, N) with i from 1 to N.
+        """
         rounds = NgramRounds(self.layout, self.files, self._workspace)
-        for number in range(len(rounds.ranges)):
+        for number in range(part[0] - 1, len(rounds.ranges), part[1]):
             rounds.count(number)
 
     def first_sums(self, number: int, corpus: Corpus) -> None:
