@@ -1,15 +1,16 @@
 """Kills, full disks, damaged files and rival processes, over all commands.
 
-    python -m benchmarks.faults --work DIR [--quick] [--only COMMAND ...] [--update]
+    python -m benchmarks.faults --work DIR [--quick] [--only COMMAND ...] [--seconds N]
+                                [--update]
 
 Every command first runs undisturbed, twice. Then it is killed at random moments, finds its disk
 full at every file, meets a second process with the same output, and reads files with a changed bit
 or without their end; afterwards the same command is given again. What it leaves is compared with
 the undisturbed runs. Every case is saved in --work as soon as it is done: an interrupted campaign
-goes on where it stopped. --update writes results/faults.json and the table in the README beside
-this file; --quick tries a few commands, and --only those named, without the files that commands
-read. Needs fork, so it does not run on
-Windows.
+goes on where it stopped, and --seconds stops it, at any case since their order is shuffled.
+--update writes results/faults.json and the table in the README beside this file; --quick tries a
+few commands, and --only those named, without the files that commands read. Needs fork, so it does
+not run on Windows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
+import random
 import sys
 import time
 from pathlib import Path
@@ -60,8 +63,11 @@ def _log(work: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows}
 
 
-def campaign(work: Path, *, quick: bool, only: list[str]) -> list[dict[str, Any]]:
-    """All cases, those that an earlier call has tried included."""
+def campaign(
+    work: Path, *, quick: bool, only: list[str], seconds: float
+) -> tuple[list[dict[str, Any]], int]:
+    """What came of the cases, in earlier calls too, and how many cases there are in all."""
+    end = time.monotonic() + seconds
     work.mkdir(parents=True, exist_ok=True)
     laboratory = Laboratory(work)
     commands = only or list(QUICK if quick else COMMANDS)
@@ -71,8 +77,12 @@ def campaign(work: Path, *, quick: bool, only: list[str]) -> list[dict[str, Any]
     rows = []
     kills, flips = (2 * len(commands), 1) if quick else (200, 6)
     flips = 0 if only else flips
-    for name, attempt in walk(laboratory, commands, kills=kills, flips=flips):
+    cases = list(walk(laboratory, commands, kills=kills, flips=flips))
+    random.Random(0).shuffle(cases)
+    for name, attempt in cases:
         if name not in done:
+            if time.monotonic() > end:
+                continue
             row = {"name": name, **dataclasses.asdict(attempt())}
             with open(work / "cases.jsonl", "a") as file:
                 file.write(json.dumps(row) + "\n")
@@ -80,18 +90,18 @@ def campaign(work: Path, *, quick: bool, only: list[str]) -> list[dict[str, Any]
             if any(row[kind] for kind in _KINDS):
                 print(json.dumps(row), flush=True)
         rows.append(done[name])
-    return rows
+    return sorted(rows, key=lambda row: row["fault"]), len(cases)
 
 
-def update(rows: list[dict[str, Any]], seconds: float) -> None:
+def update(rows: list[dict[str, Any]], planned: int) -> None:
     """Write the results and the table of the README."""
     bad = [row for row in rows if any(row[kind] for kind in _KINDS)]
     results = {
         "version": ngramstat.__version__,
         "commit": build_info()["commit"] or None,
         "platform": sys.platform,
-        "seconds": round(seconds),
         "cases": len(rows),
+        "cases_planned": planned,
         "processes": sum(row["runs"] for row in rows),
         **{kind: sum(bool(row[kind]) for row in rows) for kind in _KINDS},
         "not_as_they_should_be": bad,
@@ -100,7 +110,8 @@ def update(rows: list[dict[str, Any]], seconds: float) -> None:
     page = (HERE / "README.md").read_text()
     before, _, rest = page.partition(_BEGIN)
     after = rest.partition(_END)[2]
-    (HERE / "README.md").write_text(f"{before}{_BEGIN}{table(rows)}{_END}{after}")
+    said = f"\n{len(rows)} of {planned} cases, drawn at random:\n\n" if len(rows) < planned else ""
+    (HERE / "README.md").write_text(f"{before}{_BEGIN}{said}{table(rows)}{_END}{after}")
 
 
 def main() -> None:
@@ -109,13 +120,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", choices=COMMANDS, default=[], metavar="COMMAND")
+    parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--update", action="store_true")
     options = parser.parse_args()
-    started = time.monotonic()
-    rows = campaign(options.work.resolve(), quick=options.quick, only=options.only)
+    rows, planned = campaign(
+        options.work.resolve(), quick=options.quick, only=options.only, seconds=options.seconds
+    )
     print(table(rows))
     if options.update:
-        update(rows, time.monotonic() - started)
+        update(rows, planned)
     sys.exit(any(row[kind] for row in rows for kind in _KINDS))
 
 

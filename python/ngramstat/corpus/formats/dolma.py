@@ -74,19 +74,7 @@ def _document_ends(path: Path, token_bytes: int) -> NDArray[np.int64]:
             for number, row in enumerate(csv.reader(_bounded_lines(file)), 1):
                 if number == 1 and row[:2] == ["start", "end"]:
                     continue  # column names, which some tools add
-                try:
-                    start, end = (parse_integer(cell[:20]) for cell in (row[0], row[1]))
-                except (IndexError, ValueError) as error:
-                    raise InputError(f"{path}:{number}: not a `start,end,...` row") from error
-                if start > 0 and not ends and previous == 0:
-                    raise InputError(
-                        f"{path}:{number}: the first document begins at token {start}, not 0; the "
-                        "ranges belong to another file, or to one that was cut up"
-                    )
-                if start != previous or end < start or end >= 1 << 62:
-                    raise InputError(
-                        f"{path}:{number}: the range {start} to {end} does not follow {previous}"
-                    )
+                start, end = _range_of(row, f"{path}:{number}", previous)
                 if end > most_tokens or number > 2 * most_tokens + 2:
                     raise InputError(
                         f"{path}:{number}: goes on beyond the {token_bytes} bytes of tokens; the "
@@ -100,6 +88,22 @@ def _document_ends(path: Path, token_bytes: int) -> NDArray[np.int64]:
     if not ends:
         raise InputError(f"{path}: names no documents")
     return np.array(ends, dtype=np.int64)
+
+
+def _range_of(row: list[str], where: str, previous: int) -> tuple[int, int]:
+    """First and last token of a row, of which the first has to be the end of the row before."""
+    try:
+        start, end = (parse_integer(cell[:20]) for cell in (row[0], row[1]))
+    except (IndexError, ValueError) as error:
+        raise InputError(f"{where}: not a `start,end,...` row") from error
+    if start > 0 and previous == 0:
+        raise InputError(
+            f"{where}: the first document begins at token {start}, not 0; the ranges belong to "
+            "another file, or to one that was cut up"
+        )
+    if start != previous or end < start or end >= 1 << 62:
+        raise InputError(f"{where}: the range {start} to {end} does not follow {previous}")
+    return start, end
 
 
 def _bounded_lines(file: io.TextIOBase) -> Iterator[str]:
