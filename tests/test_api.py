@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import ngramstat
+from ngramstat.corpus.writers import convert
 from ngramstat.stages import correlations as lag_stage
 from ngramstat.stages.cache import PartCache
 from test_covariance_measurement import zipf
@@ -262,6 +263,81 @@ def test_a_part_with_a_pickle_inside_is_not_loaded(tmp_path):
     path = cache.path("lag", 1, {"lag": 1})
     np.savez(path, x=np.array([{"not": "an array"}], dtype=object))
     assert cache.load("lag", 1, {"lag": 1}, Numbers) is None
+
+
+@pytest.fixture
+def written(corpus, tmp_path):
+    """A corpus directory, and the function that changes a token of it in place."""
+    convert(corpus, tmp_path / "corpus", "corpus")
+
+    def change(token: int = 7) -> None:
+        with open(tmp_path / "corpus" / "tokens.bin", "r+b") as file:
+            file.seek(2 * 1000)
+            before = file.read(2)
+            file.seek(2 * 1000)
+            file.write(bytes([before[0] ^ token, before[1]]))
+
+    return tmp_path / "corpus", change
+
+
+def test_a_corpus_that_was_changed_does_not_continue_a_run(written, tmp_path):
+    """Its checksum is recorded beside it, and no longer that of the text."""
+    store, change = written
+    ngramstat.measure(store, output=tmp_path / "run", **OPTIONS)
+    (tmp_path / "run" / "run.json").unlink()
+    next((tmp_path / "run" / "parts").glob("lag-*.npz")).unlink()
+    change()
+    with pytest.raises(ngramstat.InputError, match=r"corpus: its tokens have changed since they"):
+        ngramstat.measure(store, output=tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert len(list((tmp_path / "run" / "parts").glob("lag-*.npz"))) == len(OPTIONS["lags"]) - 1
+
+
+@pytest.mark.parametrize("damage", ["change", "truncate", "touch", "replace"])
+@pytest.mark.parametrize("kind", ["corpus", "raw"])
+def test_a_text_that_changes_while_it_is_measured(written, tmp_path, monkeypatch, damage, kind):
+    """No part of another text is kept under the name of this one."""
+    store, change = written
+    tokens = store / "tokens.bin"
+    if kind == "raw":  # whose checksum is recorded nowhere
+        opened = ngramstat.Corpus.open(tokens, dtype="uint16", vocab_size=300)
+    else:
+        opened = ngramstat.Corpus.open(store)
+    plain = ngramstat.measure(opened, output=tmp_path / "plain", **OPTIONS)
+    whole = tokens.read_bytes()
+    keep = PartCache.save
+    kept = []
+
+    def save(self, kind, version, key, value):
+        if len(kept) == 2:
+            if damage == "change":
+                change()
+            elif damage == "truncate":
+                os.truncate(tokens, 4096)
+            elif damage == "touch":
+                os.utime(tokens)
+            else:  # the file that is mapped lives on without its name
+                tokens.unlink()
+                tokens.write_bytes(whole)
+        keep(self, kind, version, key, value)
+        kept.append(key)
+
+    monkeypatch.setattr(PartCache, "save", save)
+    run = tmp_path / "run"
+    if damage in ("touch", "replace"):
+        again = ngramstat.measure(opened, output=run, **OPTIONS)
+        assert without_provenance(again) == without_provenance(plain)
+        return
+    what = {"change": "has changed", "truncate": "was truncated"}[damage]
+    with pytest.raises(ngramstat.InputError, match=f"{what} since the work on it began"):
+        ngramstat.measure(opened, output=run, **OPTIONS)
+    assert len(list((run / "parts").glob("*.npz"))) == 2
+    assert not (run / "run.json").exists()
+    monkeypatch.undo()
+    with open(tokens, "r+b") as file:
+        file.write(whole)
+    again = ngramstat.measure(opened, output=run, **OPTIONS)
+    assert without_provenance(again) == without_provenance(plain)
 
 
 def test_nothing_is_written_without_an_output(corpus, tmp_path, monkeypatch):

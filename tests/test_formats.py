@@ -23,6 +23,7 @@ from ngramstat.corpus.formats import (
     OpenOptions,
     TokenStore,
     document_ends_at,
+    token_store,
 )
 from ngramstat.errors import InputError
 
@@ -357,6 +358,10 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
     "Megatron falling marks": (
         {"a.bin": raw(IDS), "a.idx": megatron_index([3, 4], [0, 2, 1, 2])}, "marks",
     ),
+    "Megatron more sequences than tokens": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([0] * 5 + [3, 4, 0], [0, 8])},
+        "counts 8 sequences and 2 document marks, but a.bin holds 7 tokens",
+    ),
     "Megatron version": (
         {"a.bin": raw(IDS), "a.idx": megatron_index([7], [0, 1], version=2)}, "version 1",
     ),
@@ -381,6 +386,19 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
         {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,3,,,\n4,7,,,\n")}, ":2: the range 4",
     ),
     "dolma no numbers": ({"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"from,to\n")}, ":1: not"),
+    "dolma beyond the tokens": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,7,,,\n7,9,,,\n" + b"9,11,,,\n" * 99)},
+        ":2: goes on beyond the 14 bytes",
+    ),
+    "dolma empty documents without end": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,0,,,\n" * 99)}, ":17: goes on beyond",
+    ),
+    "dolma numbers in other digits": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress("0,\uff17,,,\n".encode())}, ":1: not",
+    ),
+    "dolma numbers with underscores": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,0_7,,,\n")}, ":1: not",
+    ),
     "dolma truncated": (
         {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,7,,,\n")[:-9]}, "damaged",
     ),
@@ -388,6 +406,28 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
         {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(bytes(1 << 22))}, "damaged",
     ),
 }  # fmt: skip
+
+
+def test_an_index_of_megatron_is_read_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of more sequences than fit in memory: 2^20 here, where all arrays would take 44 MB."""
+    monkeypatch.setattr(token_store, "_CHUNK", 1 << 16)
+    n = 1 << 20
+    np.zeros(n, "<u2").tofile(tmp_path / "a.bin")
+    with open(tmp_path / "a.idx", "wb") as file:
+        file.write(struct.pack("<9sQBQQ", b"MMIDIDX\0\0", 1, 8, n, n // 2 + 1))
+        np.ones(n, "<i4").tofile(file)
+        (2 * np.arange(n, dtype="<i8")).tofile(file)
+        np.arange(0, n + 1, 2, dtype="<i8").tofile(file)
+    tracemalloc.start()
+    corpus = Corpus.open(tmp_path / "a.bin", vocab_size=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert corpus.document_ends is not None
+    assert np.array_equal(corpus.document_ends, np.arange(2, n + 1, 2))
+    # Marks and ends of half as many documents, some times over, and pieces of the rest.
+    assert peak < 28 << 20
 
 
 @pytest.mark.parametrize("case", BAD)

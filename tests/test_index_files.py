@@ -197,7 +197,7 @@ def test_other_directories_and_files_are_left_alone(tmp_path):
         NgramIndex.build([1, 2], tmp_path, overwrite=True)
     with pytest.raises(InputError, match="is a file"):
         NgramIndex.build([1, 2], tmp_path / "notes.txt")
-    with pytest.raises(InputError, match=r"cannot be read|cannot be made"):
+    with pytest.raises(InputError, match=r"cannot be read|cannot be written"):
         NgramIndex.build([1, 2], tmp_path / "notes.txt" / "index")
 
 

@@ -6,12 +6,20 @@ import math
 
 import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ngramstat.cli import main
 from ngramstat.cli.options import Count, ListOf, MeasuredLoss, Numbers
 from ngramstat.report.text import count
-from ngramstat.runtime.numbers import count_text, number_text, parse_count
+from ngramstat.runtime.numbers import (
+    count_text,
+    number_text,
+    parse_count,
+    parse_float,
+    parse_integer,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +64,43 @@ def test_counts_are_understood_as_people_write_them(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "k", "1KB", "x", "1e", "-5", "2^", "^3", "2^99", "1e999", "nan", "inf", "1..2"]
-)
+    "text", ["", "k", "1KB", "x", "1e", "-5", "2^", "^3", "2^99", "1e999", "nan", "inf", "1..2",
+             "3_0_0", "1,0,0", "1__000", "1_000,000", "\uff11", "\u0661\u0660", "2\u212a"]
+)  # fmt: skip
 def test_other_texts_are_refused(text):
     with pytest.raises(ValueError, match=r"."):
         parse_count(text)
     with pytest.raises(click.BadParameter, match="count"):
         Count().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["3_0_0", "1_0.5", "\uff13", "\u0663.5", "\xb2", "3\u066b5"])
+def test_numbers_in_other_digits_are_refused(text):
+    for parse in (parse_integer, parse_float):
+        with pytest.raises(ValueError, match=r"."):
+            parse(text)
+    for options in (
+        ["synthesize", "runs", "--mu", text, "-o", "x"],
+        ["synthesize", "markov", "--order", text, "-o", "x"],
+        ["--threads", text, "inspect", "x"],
+        ["measure", "x", "-o", "y", "--max-context", text],
+        ["measure", "x", "-o", "y", "--lags", f"1,{text}"],
+        ["measure", "x", "-o", "y", "--beta-window", f"1:{text}"],
+        ["counts", "ngrams", "x", "-n", text],
+        ["predict", "x", "--loss", f"1e9:{text}"],
+        ["validate", "x", "-o", "y", "--budget", text],
+        ["validate", "x", "-o", "y", "--contexts", text],
+    ):
+        result = CliRunner().invoke(main, options)
+        assert result.exit_code == 2, options
+        assert "Invalid value" in result.stderr, (options, result.stderr)
+
+
+def test_plain_numbers_are_numbers():
+    assert parse_integer(" -17 ") == -17
+    assert parse_float("1e-3") == 1e-3
+    with pytest.raises(ValueError, match=r"."):
+        parse_integer("1.0")
 
 
 def test_a_count_is_a_whole_number():

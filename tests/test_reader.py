@@ -29,6 +29,7 @@ from ngramstat.lm.sweep import Sweep, TrainingPlan  # noqa: E402
 from ngramstat.lm.text_windows import draw_windows  # noqa: E402
 from ngramstat.lm.train import train  # noqa: E402
 from ngramstat.results import ReadingResult  # noqa: E402
+from ngramstat.runtime.workspace import Workspace  # noqa: E402
 from ngramstat.synthetic import MarkovChain  # noqa: E402
 
 V = 61
@@ -239,7 +240,9 @@ def test_standard_errors_are_those_of_repeated_texts(models):
         ends = np.arange(1, 81) * 24
         text = Corpus.from_arrays(tokens, vocab_size=V, document_ends=ends)
         drawn = plan(text, windows=160, context=8, seed=seed)
-        run = reading._Reading(reader, drawn, None, {}, 40, 1 << 33)
+        run = reading._Reading(
+            reader, drawn, None, {}, 40, Workspace(1, 1 << 33), text.require_unchanged
+        )
         table, _ = reading._curve(*run.run(False), "x", None)
         losses.append(table.loss[4])
         errors.append(table.error[4])

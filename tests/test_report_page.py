@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import hashlib
 import html
 import html.parser
 import io
@@ -123,6 +124,30 @@ def test_the_page_has_no_scripts_external_resources_or_raw_markup() -> None:
     assert "y" * 25 not in shown
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+def hash_source(content: str) -> str:
+    """How a content security policy names a style or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def test_a_browser_runs_and_loads_nothing_but_the_style_of_the_page() -> None:
+    pages = render_page(rich_run()), render_comparison([("one", rich_run())])
+    for page in map(Page, pages):
+        (policy,) = [
+            a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"
+        ]
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+        assert rules["img-src"] == "data:"
+        assert "script-src" not in rules
+        # What the policy would block is not there: other styles, and any attribute with one.
+        assert not any("style" in attributes for _, attributes in page.tags)
+    for text in pages:
+        (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+        assert f"style-src '{hash_source(style)}'" in text
+        # It holds from here on: before it stands nothing that it could stop.
+        assert text.index("Content-Security-Policy") < text.index("<title>")
 
 
 def test_ids_are_unique_and_figures_have_descriptions() -> None:
@@ -402,7 +427,7 @@ def test_compare_says_what_is_comparable() -> None:
     assert "can be compared" not in text
 
 
-_PROBE = """<script>
+_PROBE_SCRIPT = """
 const texts = [...document.querySelectorAll("svg.plot text")].filter(
   t => t.checkVisibility() && t.getBoundingClientRect().width > 0);
 const sizes = texts.map(t => { const m = t.getScreenCTM();
@@ -416,7 +441,7 @@ Promise.all(pictures.map(decoded))
   .then(() => pictures.length, () => -1)
   .then(n => parent.postMessage(JSON.stringify({ scroll: document.documentElement.scrollWidth,
     smallest: Math.min(...sizes), texts: texts.length, outside: outside, images: n }), "*"));
-</script></body>"""
+"""
 
 
 def measure_in_browser(folder: Path, page: str, width: int) -> dict[str, Any]:
@@ -424,7 +449,11 @@ def measure_in_browser(folder: Path, page: str, width: int) -> dict[str, Any]:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("needs chromium")
-    page = page.replace("<details", "<details open").replace("</body>", _PROBE)
+    # The policy of the page holds, and allows the probe besides.
+    allowed = f"default-src 'none'; script-src '{hash_source(_PROBE_SCRIPT)}'"
+    assert page.count("default-src 'none'") == 1
+    page = page.replace("default-src 'none'", allowed).replace("<details", "<details open")
+    page = page.replace("</body>", f"<script>{_PROBE_SCRIPT}</script></body>")
     (folder / "page.html").write_text(page, encoding="utf-8")
     # A window is 500 pixels at least: a frame has the width of a phone.
     (folder / "frame.html").write_text(

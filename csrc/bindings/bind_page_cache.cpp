@@ -4,6 +4,7 @@
 #include "bind.hpp"
 #include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/page_cache.hpp"
+#include "ngramstat/base/truncated_files.hpp"
 
 namespace ngramstat::bindings {
 
@@ -15,6 +16,10 @@ void bind_page_cache(py::module_& m) {
     m.def(
         "release_pages", [] { release_pages_before(std::numeric_limits<std::size_t>::max() / 2); },
         "Releases pages of the mappings whatever the resident memory is.");
+    m.def(
+        "exit_when_mapped_files_shrink", &exit_when_mapped_files_shrink,
+        "From now on the process ends with one line on standard error and status 1 where a mapped "
+        "file was truncated while it is read.");
     m.def("trim_heap", &trim_heap, "Returns freed memory to the system.");
     m.def(
         "set_releasable_mappings",

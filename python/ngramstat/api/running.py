@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from ngramstat.errors import InputError
 from ngramstat.kernels import build_info, simd_level
 from ngramstat.results import PARTS, RUN_FILE, RunResult
 from ngramstat.runtime.gpus import open_gpus
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
 from ngramstat.runtime.usage import UsageLog
 from ngramstat.runtime.workspace import Workspace
@@ -36,6 +37,14 @@ __all__ = ["PreparedRun", "run", "run_share"]
 
 def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
+    if options.directory is None:
+        return _run(corpus, options)
+    # Shares may be computed there at the same time, but one process puts them together.
+    with sole_writer(options.directory):
+        return _run(corpus, options)
+
+
+def _run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
     started = time.monotonic()
     prepared = PreparedRun.of(corpus, options)
     chosen, design, workspace = prepared.chosen, prepared.design, prepared.workspace
@@ -49,6 +58,7 @@ def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
             pair_result = runner.correlations(design, chosen.correlations)
         if chosen.entropies is not None:
             entropy_result = runner.entropies(design, chosen.entropies)
+    prepared.require_unchanged()
     corpus, directory = design.corpus, options.directory
     result = RunResult(
         corpus={
@@ -120,6 +130,8 @@ class PreparedRun:
         By its path, where it is not a part of the corpus.
     workspace : Workspace
     cache : PartCache
+    require_unchanged : callable
+        Raises where the files of the corpus have changed since the run began.
     """
 
     chosen: StageOptions
@@ -128,6 +140,7 @@ class PreparedRun:
     held_out: Mapping[str, Corpus]
     workspace: Workspace
     cache: PartCache
+    require_unchanged: Callable[[], None]
 
     @classmethod
     def of(cls, corpus: CorpusLike, options: MeasureOptions) -> PreparedRun:
@@ -153,9 +166,16 @@ class PreparedRun:
         )
         if directory is not None:
             _refuse_other_run(directory, corpus, settings, overwrite=options.overwrite)
-        cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))
+
+        def require_unchanged() -> None:
+            for text in (corpus, *held_out.values()):
+                text.require_unchanged()
+
+        require_unchanged()
+        parts = None if directory is None else directory / PARTS
+        cache = PartCache(parts, corpus_identity(corpus), require_unchanged)
         design = SamplingDesign(corpus, chosen.sampling, held_out)
-        return cls(chosen, settings, design, held_out, workspace, cache)
+        return cls(chosen, settings, design, held_out, workspace, cache, require_unchanged)
 
     def stages(self) -> list[Stage[Any]]:
         """Of both halves, as far as they are measured."""

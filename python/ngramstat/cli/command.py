@@ -15,22 +15,23 @@ from click.core import ParameterSource
 from ngramstat.cli.console import (
     EXIT_FAILED,
     EXIT_INPUT,
-    EXIT_INTERRUPTED,
     fail,
+    fail_by_interruption,
     fail_by_system,
+    fail_for_want_of_memory,
     forgiving_streams,
     shows_notes,
 )
+from ngramstat.cli.interruption import signals_interrupt
+from ngramstat.cli.plain_numbers import in_plain_digits
 from ngramstat.errors import InputError, NgramstatError, options_as_typed
 
 __all__ = ["Command", "Group", "Member", "command", "under"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_RESUMES = (
-    "Interrupted. The output directory keeps what is finished; run the same command again to resume"
-)
-_STARTS_OVER = "Interrupted. Nothing was written; run the same command again to start over"
+_RESUMES = "The output directory keeps what is finished; run the same command again to resume"
+_STARTS_OVER = "Nothing was written; run the same command again to start over"
 # The order of the headings in the help of a command; options without one come first.
 _HEADINGS = ("Token store", "Pairs", "C(t)", "H(n)", "Statistics", "Slurm", "Output", "Resources")
 
@@ -65,6 +66,8 @@ class Command(click.Command):
         super().__init__(*args, **extra)
         self.examples = tuple(examples)
         self.resumes = resumes
+        for parameter in self.params:
+            parameter.type = in_plain_digits(parameter.type)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse what no file name can hold, before the types of options look at it."""
@@ -73,6 +76,13 @@ class Command(click.Command):
                 shown = text.replace("\0", "\\0")
                 raise click.UsageError(f"{shown!r}: holds a NUL character", ctx)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, which may map files that others truncate."""
+        from ngramstat.runtime.mapped import exit_when_mapped_files_shrink
+
+        exit_when_mapped_files_shrink()
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, each heading with its own."""
@@ -135,6 +145,8 @@ class Group(click.Group):
     ) -> None:
         super().__init__(*args, **extra)
         self.members = members
+        for parameter in self.params:
+            parameter.type = in_plain_digits(parameter.type)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order they were added."""
@@ -167,7 +179,7 @@ class Group(click.Group):
         """Run the command; errors become one line and an exit code."""
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
-        with forgiving_streams():
+        with forgiving_streams(), signals_interrupt():
             try:
                 code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
             except click.UsageError as error:
@@ -177,12 +189,14 @@ class Group(click.Group):
                 fail(_usage_message(error), EXIT_INPUT)
             except click.ClickException as error:
                 fail(error.format_message(), error.exit_code)
-            except click.Abort:  # before a command started
-                fail(_STARTS_OVER, EXIT_INTERRUPTED)
+            except click.Abort as error:  # before a command started
+                fail_by_interruption(error.__cause__, _STARTS_OVER)
             except NgramstatError as error:  # of --config, or of writing --help
                 fail(str(error), EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED)
             except OSError as error:
                 fail_by_system(error)
+            except (ImportError, MemoryError, RuntimeError) as error:
+                fail_for_want_of_memory(error)
             sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -193,16 +207,16 @@ class Group(click.Group):
             fail(str(error), EXIT_INPUT)
         except NgramstatError as error:
             fail(str(error), EXIT_FAILED)
-        except MemoryError:
-            fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             called = self.commands.get(ctx.invoked_subcommand or "")
             resumes = isinstance(called, Command) and called.resumes
-            fail(_RESUMES if resumes else _STARTS_OVER, EXIT_INTERRUPTED)
+            fail_by_interruption(error, _RESUMES if resumes else _STARTS_OVER)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly
             fail_by_system(error)
+        except (ImportError, MemoryError, RuntimeError) as error:
+            fail_for_want_of_memory(error)
 
 
 def _usage_message(error: click.UsageError) -> str:

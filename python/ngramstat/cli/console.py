@@ -12,44 +12,58 @@ import errno
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO
 
 import click
 
+from ngramstat.cli.interruption import exit_code, what_stopped
 from ngramstat.errors import NgramstatError
-from ngramstat.runtime.text import ESCAPED, readable
+from ngramstat.runtime.text import ESCAPED, readable, without_controls
 
 __all__ = [
     "EXIT_FAILED",
     "EXIT_INPUT",
-    "EXIT_INTERRUPTED",
     "echo_json",
     "fail",
+    "fail_by_interruption",
     "fail_by_system",
+    "fail_for_want_of_memory",
     "forgiving_streams",
     "shows_notes",
 ]
 
-EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_INPUT = 1, 2
 
 # What the system says of a path that cannot be used, as opposed to work that went wrong.
 _INPUT_ERRORS = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENAMETOOLONG, errno.ELOOP),
 }
+# Of Python and of C++.
+_NO_THREADS = re.compile("can't start new thread|Resource temporarily unavailable|bad_alloc")
 # Longer messages are shortened in their middle.
 _LONGEST_MESSAGE = 1500
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print one line on standard error and exit."""
-    text = readable(" ".join(message.split()))
+    """Print an error of one line on standard error and exit."""
+    _end(f"Error: {message}", code)
+
+
+def fail_by_interruption(error: BaseException | None, kept: str) -> NoReturn:
+    """Print what stopped the command, and what it has kept, and exit."""
+    _end(f"{what_stopped(error)}. {kept}", exit_code(error))
+
+
+def _end(message: str, code: int) -> NoReturn:
+    text = without_controls(" ".join(readable(message).split()))
     if len(text) > _LONGEST_MESSAGE:  # of a name that is too long for a file
         text = f"{text[: _LONGEST_MESSAGE // 2]}...{text[-_LONGEST_MESSAGE // 2 :]}"
     with contextlib.suppress(OSError, ValueError):  # a closed or full standard error
-        click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
+        click.echo(text, err=True)
     sys.exit(code)
 
 
@@ -60,6 +74,26 @@ def fail_by_system(error: OSError) -> NoReturn:
     where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
     code = EXIT_INPUT if error.errno in _INPUT_ERRORS else EXIT_FAILED
     fail(f"{where}{reason(error)}; check the paths, or free some space", code)
+
+
+def fail_for_want_of_memory(error: ImportError | MemoryError | RuntimeError) -> NoReturn:
+    """Print that memory has run out, in whichever way libraries say so, and exit.
+
+    A library that cannot be mapped is an ImportError, a thread without a stack a RuntimeError.
+    """
+    cause: BaseException = error
+    while cause.__cause__ is not None:  # numpy puts an essay before it
+        cause = cause.__cause__
+    text = " ".join(str(cause).split())
+    if isinstance(error, MemoryError):
+        fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
+    if isinstance(error, ImportError):
+        fail(f"a library cannot be loaded: {text}; install it again, or allow more memory (ulimit "
+             "-v)", EXIT_FAILED)  # fmt: skip
+    if _NO_THREADS.search(text):
+        fail(f"{text}; give fewer --threads, or allow more memory and processes (ulimit -v, -u)",
+             EXIT_FAILED)  # fmt: skip
+    raise error
 
 
 def echo_json(value: Any) -> None:
@@ -95,14 +129,19 @@ def shows_notes() -> Iterator[None]:
 
 
 class _Stream:
-    """A text stream that calls `failed` where writing or flushing fails."""
+    """A text stream that calls `failed` where writing or flushing fails.
+
+    A terminal is shown no control characters of names and texts, which could move its cursor,
+    change what stands there, or turn the direction of writing.
+    """
 
     def __init__(self, stream: TextIO, failed: Callable[[OSError], None]) -> None:
         self._stream, self._failed = stream, failed
+        self._terminal = stream.isatty()
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            self._stream.write(without_controls(text) if self._terminal else text)
         except OSError as error:
             self._failed(error)
         return len(text)

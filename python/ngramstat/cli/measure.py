@@ -32,7 +32,7 @@ from ngramstat.cli.options import (
     protocol_option,
     shared_options,
 )
-from ngramstat.cli.output import finish, show, write_section
+from ngramstat.cli.output import finish, lock_output, show, write_section
 
 __all__ = ["correlations", "entropies", "measure", "measure_options", "plan", "quickstart"]
 
@@ -261,6 +261,7 @@ def measure(
             raise click.UsageError("--part goes neither with --train nor with --ray")
         _measure_share(common, corpus, part, as_json, output=output, **options)
         return
+    lock_output(output)
     if training_seconds is not None:
         from ngramstat.lm.run import require_torch
 
@@ -390,6 +391,7 @@ def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     from ngramstat.quickstart import quickstart as run_all
     from ngramstat.report.known_values import known_values_table
 
+    lock_output(output)
     if not (Path(output) / "corpus" / "corpus.json").exists():
         # Said before the minutes that the first part takes.
         require_tokenizers()

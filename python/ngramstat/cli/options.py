@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from ngramstat.cli.command import under
+from ngramstat.cli.plain_numbers import in_plain_digits
 from ngramstat.errors import InputError
-from ngramstat.runtime.numbers import parse_count
+from ngramstat.runtime.numbers import parse_count, parse_float, parse_integer
 
 __all__ = [
     "GLOBALS",
@@ -167,7 +168,7 @@ def token_ids(text: str, refusal: str) -> list[int]:
         Something else stands there; the message is `refusal` with an example.
     """
     try:
-        return [int(word) for word in text.replace(",", " ").split()]
+        return [parse_integer(word) for word in text.replace(",", " ").split()]
     except ValueError as error:
         raise InputError(f"{refusal}, such as 17,4") from error
 
@@ -193,7 +194,7 @@ class Lags(click.ParamType):  # type: ignore[type-arg]
         lags: set[int] = set()
         for item in str(value).split(","):
             try:
-                bounds = [int(part) for part in item.split(":")]
+                bounds = [parse_integer(part) for part in item.split(":")]
             except ValueError:
                 self.fail(f"{item!r} is not a whole number, A:B or A:B:COUNT", param, ctx)
             if len(bounds) == 1:
@@ -227,7 +228,7 @@ class Window(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """(low, high)."""
         try:
-            low, high = (int(part) for part in str(value).split(":"))
+            low, high = (parse_integer(part) for part in str(value).split(":"))
         except ValueError:
             self.fail(f"{value!r} is not LOW:HIGH", param, ctx)
         if not 1 <= low < high:
@@ -264,7 +265,7 @@ class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
             return value
         try:
             count, nats = str(value).split(":")
-            tokens, loss = parse_count(count), float(nats)
+            tokens, loss = parse_count(count), parse_float(nats)
         except ValueError:
             self.fail(f"{value!r} is not TOKENS:LOSS such as 1e9:3.2 or 1G:3.2", param, ctx)
         if not (0 < tokens < math.inf and 0 < loss < math.inf):
@@ -282,7 +283,7 @@ class HeldOut(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """float or str."""
         try:
-            return float(value)
+            return parse_float(str(value))
         except ValueError:
             return str(value)
 
@@ -308,7 +309,7 @@ class ListOf(click.ParamType):  # type: ignore[type-arg]
     """Comma-separated values of another type."""
 
     def __init__(self, of: click.ParamType) -> None:  # type: ignore[type-arg]
-        self.of = of
+        self.of = in_plain_digits(of)
         self.name = f"{of.name},..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
@@ -347,7 +348,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         text = str(value).strip().lower()
         scale = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:], 0.0)
         try:
-            seconds = float(text[:-1]) * scale if scale else float(text)
+            seconds = parse_float(text[:-1]) * scale if scale else parse_float(text)
         except ValueError:
             self.fail(f"{value!r} is not a duration such as 90s, 45m or 2h", param, ctx)
         if not 0 < seconds < 1e9:
@@ -365,7 +366,7 @@ class Probabilities(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(","))
+            return tuple(parse_float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.5,0.5", param, ctx)
 

@@ -11,7 +11,7 @@ import click
 from ngramstat.cli.console import echo_json
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 
-__all__ = ["finish", "show", "write_page", "write_section"]
+__all__ = ["finish", "lock_output", "show", "write_page", "write_section"]
 
 
 def show(run: Any, as_json: bool, *, full: bool = True) -> None:
@@ -55,6 +55,13 @@ def finish(result: Any, output: str, as_json: bool, full: bool) -> None:
     if not (as_json or full):
         click.echo(f"All numbers: {written[1]}, or --full; pictures: {written[-1]}")
     hint_at_figures()
+
+
+def lock_output(output: str) -> None:
+    """Refuse others who write to a directory until the command has ended."""
+    from ngramstat.runtime.locks import sole_writer
+
+    click.get_current_context().with_resource(sole_writer(output))
 
 
 def write_page(run: Any, path: Path, theories: Any = None) -> None:

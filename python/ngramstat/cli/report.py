@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ngramstat.cli.command import command
-from ngramstat.cli.console import EXIT_INTERRUPTED, fail
+from ngramstat.cli.console import fail_by_interruption
 from ngramstat.cli.figures import save_figure
 from ngramstat.cli.options import Globals, shared_options
 from ngramstat.cli.output import write_page
@@ -70,11 +70,10 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
         try:
             for name, draw in figures_of(loaded).items():
                 written.append(save_figure(draw(), directory / f"{name}.{kind}"))
-        except KeyboardInterrupt:
-            fail(
-                f"Interrupted. Wrote {', '.join(map(str, written))}; run the same command again "
-                "for the rest",
-                EXIT_INTERRUPTED,
+        except KeyboardInterrupt as error:
+            fail_by_interruption(
+                error,
+                f"Wrote {', '.join(map(str, written))}; run the same command again for the rest",
             )
     click.echo(f"Wrote {', '.join(map(str, written))}")
 

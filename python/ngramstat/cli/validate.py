@@ -19,6 +19,7 @@ from ngramstat.cli.options import (
     global_options,
     json_option,
 )
+from ngramstat.cli.output import lock_output
 
 __all__ = ["validate"]
 
@@ -147,8 +148,10 @@ def validate(
 
     for name in ("sizes", "contexts"):
         options[name] = options[name] or ()
+    corpus = Corpus.open(**store)
+    lock_output(output)
     result = run(
-        Corpus.open(**store),
+        corpus,
         output=output,
         **common.of_run(),
         **options,

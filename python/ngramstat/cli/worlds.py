@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ngramstat.cli.command import Group
-from ngramstat.cli.console import EXIT_INTERRUPTED, echo_json, fail
+from ngramstat.cli.console import echo_json, fail_by_interruption
 from ngramstat.cli.options import (
     Count,
     Globals,
@@ -131,10 +131,9 @@ def _world_command(
                     overwrite=overwrite,
                     progress=not common.quiet,
                 )
-            except KeyboardInterrupt:
-                fail(
-                    f"Interrupted. {output} is unchanged; run the same command again to start over",
-                    EXIT_INTERRUPTED,
+            except KeyboardInterrupt as error:
+                fail_by_interruption(
+                    error, f"{output} is unchanged; run the same command again to start over"
                 )
             known = read_json(Path(output) / TRUTH_FILE)
             if as_json:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Self
@@ -21,6 +23,7 @@ from ngramstat.corpus.formats import (
     TOKENIZER_FILE,
     TOKENS_FILE,
     check_vocab_size,
+    is_partial,
     token_dtype,
 )
 from ngramstat.corpus.formats.token_store import MAX_VOCAB
@@ -28,24 +31,41 @@ from ngramstat.corpus.store import Corpus
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.arguments import integer_within, optional_integer_within
 from ngramstat.runtime.files import atomic_write, reason, sync_directory, write_json
+from ngramstat.runtime.locks import LOCK_FILE, remove_abandoned, sole_writer
 from ngramstat.version import __version__
 
-__all__ = ["CorpusWriter", "check_output_directory"]
+__all__ = ["CorpusFacts", "CorpusWriter", "check_output_directory"]
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What is known of a corpus before its metadata are written.
+
+    Attributes
+    ----------
+    tokens, documents : int
+    sha256 : str
+        Of the token bytes.
+    """
+
+    tokens: int
+    documents: int
+    sha256: str
 
 
 class CorpusWriter:
     """Writes a corpus directory as a stream; a context manager.
 
-    The data are written to ``*.partial`` files. `finish` renames them and writes the metadata last.
-    An interrupted run therefore leaves no directory that could be mistaken for a corpus, and does
-    not change the corpus that it was to replace. Leaving the block without `finish` removes the
-    partial files.
+    The data are written to ``*.partial`` files with names of their own. `finish` renames them and
+    writes the metadata last. An interrupted run therefore leaves no directory that could be
+    mistaken for a corpus, and does not change the corpus that it was to replace. Leaving the block
+    without `finish` removes the partial files. Until then the directory is locked.
 
     Parameters
     ----------
     directory
         Directory to write; created if it does not exist. Leftovers of an interrupted run are
-        replaced.
+        removed.
     vocab_size
         Vocabulary size.
     dtype
@@ -67,7 +87,8 @@ class CorpusWriter:
     Raises
     ------
     InputError
-        The directory holds other files, or a corpus without `overwrite`, or an argument is invalid.
+        The directory holds other files, or a corpus without `overwrite`, or another process writes
+        it, or an argument is invalid.
     NgramstatError
         Writing failed.
     """
@@ -95,16 +116,25 @@ class CorpusWriter:
         self._sources = [dict(source) for source in sources]
         self._digest = hashlib.sha256()
         self._tokens = self._documents = self._last_end = 0
-        self._made_directory = check_output_directory(self.directory, overwrite=overwrite)
+        check_output_directory(self.directory, overwrite=overwrite)
+        self._lock = contextlib.ExitStack()
+        self._lock.enter_context(sole_writer(self.directory))
         self._files: list[IO[bytes]] = []
-        self._finished = False
+        self._paths: list[Path] = []
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            # Once more: until it was locked, another process may have written it.
+            check_output_directory(self.directory, overwrite=overwrite)
+            remove_abandoned(self.directory, is_partial)
             for name in (TOKENS_FILE, DOCUMENTS_FILE):
-                self._files.append(open(self._partial(name), "wb", buffering=1 << 20))  # noqa: SIM115
+                path = self.directory / f"{name}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
+                self._paths.append(path)
+                self._files.append(open(path, "xb", buffering=1 << 20))  # noqa: SIM115
         except OSError as error:
             self.close()
             raise InputError(f"{directory}: cannot be written: {reason(error)}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -248,8 +278,14 @@ class CorpusWriter:
             )
         self._write_tokens(piece)
 
-    def finish(self) -> Corpus:
+    def finish(self, write_beside: Callable[[CorpusFacts], None] | None = None) -> Corpus:
         """Complete the directory and open it.
+
+        Parameters
+        ----------
+        write_beside
+            Writes further files into the directory. It is called before the metadata are written,
+            so that a corpus that is there has these files.
 
         Raises
         ------
@@ -290,19 +326,22 @@ class CorpusWriter:
             (self.directory / METADATA_FILE).unlink(missing_ok=True)
             for name in (DOCUMENTS_FILE, TOKENIZER_FILE):
                 (self.directory / name).unlink(missing_ok=True)
-            os.replace(self._partial(TOKENS_FILE), self.directory / TOKENS_FILE)
+            os.replace(self._paths[0], self.directory / TOKENS_FILE)
             if self._documents:
-                os.replace(self._partial(DOCUMENTS_FILE), self.directory / DOCUMENTS_FILE)
+                os.replace(self._paths[1], self.directory / DOCUMENTS_FILE)
         except OSError as error:
             raise self._failure(error) from error
         if self._tokenizer is not None:
             with atomic_write(self.directory / TOKENIZER_FILE) as file:
                 file.write(self._tokenizer)
+        if write_beside is not None:
+            facts = CorpusFacts(self._tokens, self._documents, self._digest.hexdigest())
+            write_beside(facts)
         sync_directory(self.directory)
         write_json(self.directory / METADATA_FILE, metadata)
-        self._finished = True
+        corpus = Corpus.open(self.directory)
         self.close()
-        return Corpus.open(self.directory)
+        return corpus
 
     def close(self) -> None:
         """Remove the partial files; does nothing after `finish`."""
@@ -310,12 +349,11 @@ class CorpusWriter:
             with contextlib.suppress(OSError):
                 file.close()
         self._files = []
-        for name in (TOKENS_FILE, DOCUMENTS_FILE):
+        for path in self._paths:
             with contextlib.suppress(OSError):
-                self._partial(name).unlink(missing_ok=True)
-        if self._made_directory and not self._finished:
-            with contextlib.suppress(OSError):
-                self.directory.rmdir()
+                path.unlink(missing_ok=True)
+        self._paths = []
+        self._lock.close()
 
     def _end_documents(self, ends: NDArray[np.int64]) -> None:
         if ends.size:
@@ -351,20 +389,12 @@ class CorpusWriter:
         except OSError as error:
             raise self._failure(error) from error
 
-    def _partial(self, name: str) -> Path:
-        return self.directory / (name + PARTIAL_SUFFIX)
-
     def _failure(self, error: OSError) -> NgramstatError:
         return NgramstatError(f"{self.directory}: writing failed: {reason(error)}")
 
 
-def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
+def check_output_directory(directory: Path, *, overwrite: bool) -> None:
     """Refuse a directory that a corpus may not be written to.
-
-    Returns
-    -------
-    bool
-        True if the directory does not exist yet.
 
     Raises
     ------
@@ -373,7 +403,7 @@ def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
     """
     try:
         if not directory.exists():
-            return True
+            return
         if not directory.is_dir():
             raise InputError(f"{directory}: is a file; the output is a directory")
         names = {entry.name for entry in directory.iterdir()}
@@ -382,10 +412,9 @@ def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
     if METADATA_FILE in names and not overwrite:
         raise InputError(f"{directory}: holds a corpus; give --overwrite to replace it")
     corpus_files = {METADATA_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE}
-    corpus_files |= {name + PARTIAL_SUFFIX for name in (TOKENS_FILE, DOCUMENTS_FILE)}
-    if names and not names & corpus_files:
+    names.discard(LOCK_FILE)
+    if names and not names & corpus_files and not any(map(is_partial, names)):
         raise InputError(f"{directory}: holds other files; name a new or an empty directory")
-    return False
 
 
 def _as_ids(ids: ArrayLike) -> NDArray[np.int64]:

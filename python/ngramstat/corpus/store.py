@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus.arrays import MAX_INFERRED_VOCAB, Stream, stream_of_array, stream_of_documents
+from ngramstat.corpus.changes import ChangeWatch
 from ngramstat.corpus.formats import (
     Assumptions,
     OpenOptions,
@@ -389,7 +390,31 @@ class Corpus:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the token bytes as stored, which a corpus directory records."""
-        return self._recorded_sha256 or sha256_array(self.tokens)
+        return self._recorded_sha256 or self._watch.digests[0]
+
+    @cached_property
+    def documents_sha256(self) -> str | None:
+        """SHA-256 of the document ends (int64); None if the documents are unknown."""
+        return None if self.document_ends is None else self._watch.digests[1]
+
+    @cached_property
+    def _watch(self) -> ChangeWatch:
+        arrays = [self.tokens, *([] if self.document_ends is None else [self.document_ends])]
+        return ChangeWatch(self.name, arrays, self._recorded_sha256)
+
+    def require_unchanged(self) -> None:
+        """Refuse a corpus whose files have changed since it was written, or since it is in use.
+
+        The first call reads the whole corpus. A later one looks at the size and the time of the
+        files, and reads them only where those differ.
+
+        Raises
+        ------
+        InputError
+            The tokens are not those that a corpus directory records, or not those of the first
+            call, or the file was truncated.
+        """
+        self._watch.require_unchanged()
 
     def info(self) -> dict[str, Any]:
         """The ``corpus`` part of a result: path, format, sha256, tokens, documents, ...

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -21,9 +19,9 @@ from numpy.typing import NDArray
 
 from ngramstat.counts.npy_stream import NpyStream, map_vector
 from ngramstat.counts.pair_counting import CooccurrenceRows
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError
 from ngramstat.runtime.arguments import integer_within
-from ngramstat.runtime.files import read_json, reason, sync_directory, write_json
+from ngramstat.runtime.files import atomic_directory, read_json, reason, write_json
 from ngramstat.version import __version__
 
 if TYPE_CHECKING:
@@ -210,33 +208,15 @@ def write_mapped(
         Writing failed.
     """
     check_directory(path, overwrite=overwrite)
-    target = Path(os.path.abspath(path))
-    token = secrets.token_hex(8)
-    temporary = target.with_name(f".{target.name[:100]}.{token}.tmp")
-    replaced = target.with_name(f".{target.name[:100]}.{token}.old")
-    try:
-        temporary.mkdir()
-        entries = _write_files(temporary, pieces, np.dtype(about["dtype"]))
+    with atomic_directory(path) as directory:
+        entries = _write_files(directory, pieces, np.dtype(about["dtype"]))
         described = {
             "schema": SCHEMA,
             **about,
             "entries": entries,
             "created_by": f"ngramstat {__version__}",
         }
-        write_json(temporary / MATRIX_FILE, described)
-        sync_directory(temporary)
-        if target.exists():
-            os.rename(target, replaced)
-        os.rename(temporary, target)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if replaced.exists() and not target.exists():
-            os.rename(replaced, target)
-        if isinstance(error, OSError):
-            raise NgramstatError(f"{path}: writing failed: {reason(error)}") from error
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-    sync_directory(target.parent)
+        write_json(directory / MATRIX_FILE, described)
     return entries
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
-import secrets
 import shutil
 import tempfile
 import zipfile
@@ -23,11 +21,11 @@ from numpy.typing import NDArray
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.results.tables import optional_package
 from ngramstat.runtime.files import (
+    atomic_directory,
     atomic_write,
     read_arrays,
     reason,
     require_writable,
-    sync_directory,
 )
 
 __all__ = ["ColumnSpool", "Columns", "check_table_path", "read_table", "table_writer"]
@@ -224,24 +222,12 @@ def _write_npz(file: IO[bytes], spool: ColumnSpool, n: int) -> None:
 
 
 def _write_npy_files(path: Path, spool: ColumnSpool, n: int) -> None:
-    target = path.absolute()
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.mkdir()
+    with atomic_directory(path) as directory:
         for name, columns in _arrays_of(spool, n).items():
-            with open(temporary / f"{name}.npy", "wb") as file:
+            with open(directory / f"{name}.npy", "wb") as file:
                 _write_array(file, spool, columns, matrix=name == "tokens")
                 file.flush()
                 os.fsync(file.fileno())
-        sync_directory(temporary)
-        temporary.rename(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(temporary)
-        if isinstance(error, OSError):
-            raise NgramstatError(f"{path}: writing failed: {reason(error)}") from error
-        raise
-    sync_directory(target.parent)
 
 
 def _read_npy_files(path: Path) -> dict[str, NDArray[Any]]:

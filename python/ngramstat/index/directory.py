@@ -27,7 +27,14 @@ from ngramstat.index.manifest import (
 )
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.shard_file import OpenShard
-from ngramstat.runtime.files import atomic_write, reason, sha256_file, sync_directory
+from ngramstat.runtime.files import (
+    atomic_write,
+    reason,
+    sha256_file,
+    sync_directory,
+    temporary_target,
+)
+from ngramstat.runtime.locks import LOCK_FILE, remove_abandoned, sole_writer
 
 __all__ = ["IndexDirectory", "check_tokenizer", "open_directory"]
 
@@ -67,6 +74,11 @@ class IndexDirectory:
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path = path
         self._made: list[Path] = []
+        self._overwrite = overwrite
+        self._require_free()
+
+    def _require_free(self) -> None:
+        path = self.path
         try:
             is_file = path.exists() and not path.is_dir()
             names = os.listdir(path) if path.is_dir() else []
@@ -75,9 +87,9 @@ class IndexDirectory:
         if is_file:
             raise InputError(f"{path}: is a file; give a directory to write the index to")
         if MANIFEST in names:
-            if not overwrite:
+            if not self._overwrite:
                 raise InputError(f"{path}: holds an index already; give --overwrite to replace it")
-        elif others := [name for name in names if not self._is_ours(name)]:
+        elif others := [name for name in names if not self._is_ours(name) and name != LOCK_FILE]:
             raise InputError(
                 f"{path}: is no index and holds other files, such as {others[0]!r}; give another "
                 "directory"
@@ -89,20 +101,18 @@ class IndexDirectory:
 
         What is not finished is removed at the end.
         """
-        build = secrets.token_hex(8)
-        made = self._make_directories()
-        try:
-            self._remove_partial_files()
-            yield build
-        except OSError as error:
-            raise NgramstatError(f"{self.path}: writing failed: {reason(error)}") from error
-        finally:
-            for path in self._made:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-            for path in made:
-                with contextlib.suppress(OSError):
-                    path.rmdir()  # where it is empty
+        with sole_writer(self.path):
+            # Once more: until it was locked, another process may have written it.
+            self._require_free()
+            try:
+                self._remove_partial_files()
+                yield secrets.token_hex(8)
+            except OSError as error:
+                raise NgramstatError(f"{self.path}: writing failed: {reason(error)}") from error
+            finally:
+                for path in self._made:
+                    with contextlib.suppress(OSError):
+                        path.unlink(missing_ok=True)
 
     def partial(self, name: str) -> Path:
         """Where to write a file until the index is finished."""
@@ -156,31 +166,20 @@ class IndexDirectory:
         write_manifest(self.path, manifest)
         self._made = []
         for name in os.listdir(self.path):
-            if self._is_ours(name) and name not in manifest.files:
+            if self._is_ours(name) and name not in (MANIFEST, *manifest.files):
                 with contextlib.suppress(OSError):
                     (self.path / name).unlink()
 
     def _remove_partial_files(self) -> None:
         """Remove what killed builds have left, which may be as large as an index."""
-        for name in os.listdir(self.path):
-            if name.endswith(self.PARTIAL) and self._is_ours(name):
-                with contextlib.suppress(OSError):
-                    (self.path / name).unlink()
+        remove_abandoned(
+            self.path,
+            lambda name: self._is_ours(name) and name.endswith((self.PARTIAL, ".tmp")),
+        )
 
     def _is_ours(self, name: str) -> bool:
-        return FILE_NAME.fullmatch(name.removesuffix(self.PARTIAL)) is not None
-
-    def _make_directories(self) -> list[Path]:
-        """Make the directory and its parents; returns those made, the innermost first."""
-        missing = [self.path, *self.path.parents]
-        missing = [path for path in missing if not path.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be made: {reason(error)}") from error
-        if not os.access(self.path, os.W_OK | os.X_OK):
-            raise InputError(f"{self.path}: cannot be written to")
-        return missing
+        name = temporary_target(name) or name
+        return name == MANIFEST or FILE_NAME.fullmatch(name.removesuffix(self.PARTIAL)) is not None
 
 
 def open_directory(path: Path) -> tuple[Manifest, list[Shard], list[OpenShard]]:

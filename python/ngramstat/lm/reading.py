@@ -11,7 +11,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +34,7 @@ from ngramstat.lm.weights import held_out_corpus
 from ngramstat.results import CurveTable, ReadingResult
 from ngramstat.runtime.arguments import as_seed
 from ngramstat.runtime.files import read_json, sha256_file, write_csv, write_json
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import (
     anonymous_bytes,
@@ -41,6 +42,7 @@ from ngramstat.runtime.resources import (
     peak_rss_bytes,
     resolve_threads,
 )
+from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.bootstrap import ratio_of_sums
 from ngramstat.stages.cache import PartCache, corpus_identity
 from ngramstat.version import __version__
@@ -144,32 +146,38 @@ def read_losses(
         reader.start = None
     text, notes = _text_for(reader, model, corpus)
     plan = _draw(reader, text, options)
+    text.require_unchanged()
     parts = None if output is None else Path(f"{output}.parts")
     identity = {
         **corpus_identity(text), **options, "model": reader.identity(), "start": reader.start,
         "context": plan.context, "precision": reader.precision, "device": reader.kind,
     }
-    reading = _Reading(reader, plan, parts, identity, batch, memory, threads)
-    sums, counts = reading.run(show)
-    table, rows = _curve(sums, counts, learner or reader.learner, trained_on or reader.trained_on)
-    result = ReadingResult(
-        model=str(model), corpus=corpus.info(), table=table, windows=rows,
-        notes=tuple(notes + _notes(reader, plan, table)),
-        settings={
-            **options, "context": plan.context, "windows": len(plan),
-            "tokens": int(plan.lengths.sum()), "batch": reading.batch, "start": reader.start,
-            "precision": reader.precision, "device": reader.device, "threads": threads,
-            "blocks": plan.n_blocks,
-        },
-        provenance={
-            "version": __version__, "commit": build_info().get("commit"),
-            "seconds": round(time.monotonic() - started, 3), "peak_rss_bytes": peak_rss_bytes(),
-        },
-    )
-    if output is not None:
-        write_reader_curve(output, table)
-        reading.clean()
-    return result
+    with contextlib.nullcontext() if output is None else sole_writer(output, directory=False):
+        reading = _Reading(reader, plan, parts, identity, batch, Workspace(threads, memory),
+                           text.require_unchanged)
+        sums, counts = reading.run(show)
+        text.require_unchanged()
+        table, rows = _curve(sums, counts, learner or reader.learner,
+                             trained_on or reader.trained_on)
+        result = ReadingResult(
+            model=str(model), corpus=corpus.info(), table=table, windows=rows,
+            notes=tuple(notes + _notes(reader, plan, table)),
+            settings={
+                **options, "context": plan.context, "windows": len(plan),
+                "tokens": int(plan.lengths.sum()), "batch": reading.batch, "start": reader.start,
+                "precision": reader.precision, "device": reader.device, "threads": threads,
+                "blocks": plan.n_blocks,
+            },
+            provenance={
+                "version": __version__, "commit": build_info().get("commit"),
+                "seconds": round(time.monotonic() - started, 3),
+                "peak_rss_bytes": peak_rss_bytes(),
+            },
+        )
+        if output is not None:
+            write_reader_curve(output, table)
+            reading.clean()
+        return result
 # fmt: on
 
 
@@ -280,15 +288,15 @@ class _Reading:
 
     def __init__(
         self, reader: Reader, plan: TextWindows, directory: Path | None, identity: dict[str, Any],
-        batch: int | None, memory: int, threads: int = 1,
+        batch: int | None, workspace: Workspace, require_unchanged: Callable[[], None],
     ) -> None:  # fmt: skip
         self.reader, self.plan, self.directory = reader, plan, directory
         # Each thread computes a batch of its own: nothing waits for others within a batch, and the
         # number of threads changes no bit. A GPU is busy with one batch.
-        self.threads = threads if reader.kind == "cpu" else 1
-        self.batch = self._decide_batch(batch, identity, memory)
+        self.threads = workspace.threads if reader.kind == "cpu" else 1
+        self.batch = self._decide_batch(batch, identity, workspace.memory_limit)
         # Batches are computed to the last bit alike only if they are of the same size.
-        self.cache = PartCache(directory, {**identity, "batch": self.batch})
+        self.cache = PartCache(directory, {**identity, "batch": self.batch}, require_unchanged)
         if directory is not None:
             write_json(directory / _PLAN_FILE, {"identity": identity, "batch": self.batch})
         total = int(plan.lengths.sum())
@@ -296,7 +304,7 @@ class _Reading:
         batches = max(1, round(per_part / (self.batch * plan.context)))
         self.step = batches * self.batch
 
-    def _decide_batch(self, batch: int | None, identity: dict[str, Any], memory: int) -> int:
+    def _decide_batch(self, batch: int | None, identity: dict[str, Any], memory: int | None) -> int:
         """Windows in one pass; an interrupted call has decided before."""
         if batch is not None:
             return batch
@@ -310,6 +318,7 @@ class _Reading:
                     and known["batch"] >= 1
                 ):
                     return int(known["batch"])
+        assert memory is not None
         free = max(memory - anonymous_bytes(), 1)
         return self.reader.default_batch(self.plan.context, free // (2 * self.threads))
 

@@ -1,4 +1,4 @@
-"""Files: atomic writing, strict JSON and checksums."""
+"""Files and directories: atomic writing, strict JSON and checksums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import io
 import json
 import math
 import os
+import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
@@ -21,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.locks import hold, remove_abandoned, same_file, sole_writer
 from ngramstat.runtime.mapped import release_mapped_pages
-from ngramstat.runtime.text import encoded
+from ngramstat.runtime.text import encoded, reason
 
 __all__ = [
+    "atomic_directory",
     "atomic_write",
     "read_arrays",
     "read_json",
@@ -34,6 +38,9 @@ __all__ = [
     "sha256_array",
     "sha256_file",
     "sync_directory",
+    "temporary_name",
+    "temporary_names",
+    "temporary_target",
     "write_arrays",
     "write_csv",
     "write_json",
@@ -43,6 +50,10 @@ __all__ = [
 _BLOCK_BYTES = 1 << 20
 # Of an array, between two releases of mapped pages.
 _HASHED_BYTES = 16 << 20
+# Of directories: one that is being written, and one that it replaces.
+_ENDINGS = ("tmp", "old")
+# Targets of more than a hundred characters are cut.
+_TEMPORARY = re.compile(r"\.(?P<target>.{1,100})\.[0-9a-f]{16}\.tmp", re.DOTALL)
 
 
 def regular_file_size(path: str | PathLike[str]) -> int:
@@ -94,7 +105,8 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     """Open `path` for writing so that it always holds its old or its complete new contents.
 
     The bytes go to a temporary file in the same directory. When the block ends the file is flushed
-    to disk and renamed; when the block raises it is removed.
+    to disk and renamed; when the block raises it is removed. If the process dies it stays, until
+    `path` is written again.
 
     Parameters
     ----------
@@ -116,10 +128,9 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise InputError(f"{path}: is not a regular file, so it cannot be replaced by the output")
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    remove_abandoned(target.parent, temporary_names(target))
     try:
-        # Not tempfile: its mode 0600 would survive the rename and override the user's umask.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        temporary, descriptor = _open_temporary(target)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {reason(error)}") from error
     try:
@@ -127,7 +138,10 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            if os.name != "nt":  # while it is held; an open file cannot be renamed there
+                os.replace(temporary, target)
+        if os.name == "nt":
+            os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -135,6 +149,82 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             raise NgramstatError(f"{path}: writing failed: {reason(error)}") from error
         raise
     sync_directory(target.parent)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | PathLike[str]) -> Iterator[Path]:
+    """A directory to fill, which gets its name, in place of an older one, when the block ends.
+
+    When the block raises, the older one stays. If the process dies, it is beside the name, or still
+    has it, and what was written stays until `path` is written again.
+
+    Raises
+    ------
+    InputError
+        Another process writes it.
+    NgramstatError
+        Writing failed.
+    """
+    target = Path(os.path.abspath(path))
+    with sole_writer(path, directory=False):
+        _restore_replaced(target)
+        for ending in _ENDINGS:
+            remove_abandoned(target.parent, temporary_names(target, ending))
+        temporary, replaced = (temporary_name(target, ending) for ending in _ENDINGS)
+        try:
+            temporary.mkdir()
+            yield temporary
+            sync_directory(temporary)
+            if target.exists():
+                os.rename(target, replaced)
+            os.rename(temporary, target)
+        except BaseException as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if replaced.exists() and not target.exists():
+                os.rename(replaced, target)
+            if isinstance(error, OSError):
+                raise NgramstatError(f"{path}: writing failed: {reason(error)}") from error
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+        sync_directory(target.parent)
+
+
+def _restore_replaced(target: Path) -> None:
+    """Give back its name to a directory whose replacement was interrupted half-way."""
+    with contextlib.suppress(OSError):
+        names = temporary_names(target, _ENDINGS[1])
+        for name in os.listdir(target.parent):
+            if names.fullmatch(name) and not target.exists():
+                os.rename(target.with_name(name), target)
+
+
+def temporary_name(target: Path, ending: str = "tmp") -> Path:
+    """A name of one's own, beside a file or directory that is to be written."""
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.{ending}")
+
+
+def temporary_names(target: Path, ending: str = "tmp") -> re.Pattern[str]:
+    """What all names that `temporary_name` gives for a target match."""
+    return re.compile(rf"\.{re.escape(target.name[:100])}\.[0-9a-f]{{16}}\.{ending}", re.DOTALL)
+
+
+def temporary_target(name: str) -> str | None:
+    """The name that a temporary file of `atomic_write` was to get; None for any other name."""
+    found = _TEMPORARY.fullmatch(name)
+    return None if found is None else found["target"]
+
+
+def _open_temporary(target: Path) -> tuple[Path, int]:
+    """A new temporary file beside its target, which is held until it is closed."""
+    while True:
+        temporary = temporary_name(target)
+        # Not tempfile: its mode 0600 would survive the rename and override the user's umask.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        hold(descriptor)
+        # Between making and holding it, another writer may take it for abandoned.
+        if os.name == "nt" or same_file(descriptor, temporary):
+            return temporary, descriptor
+        os.close(descriptor)
 
 
 def sync_directory(path: Path) -> None:
@@ -286,12 +376,6 @@ def sha256_file(path: str | PathLike[str]) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     return digest.hexdigest()
-
-
-def reason(error: BaseException) -> str:
-    """The message of an error on one line, without the path that OSError adds."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__
 
 
 def _refuse_constant(name: str) -> NoReturn:

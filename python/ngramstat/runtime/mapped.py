@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["is_mapped", "release_mapped_pages"]
+from ngramstat import _core
+
+__all__ = ["exit_when_mapped_files_shrink", "is_mapped", "mapping_source", "release_mapped_pages"]
+
+# For programs of their own, not for a library: from now on the process ends by a sentence where a
+# mapped file was truncated, instead of without a word.
+exit_when_mapped_files_shrink = _core.exit_when_mapped_files_shrink
 
 # Smaller mappings may stay resident.
 _MIN_BYTES = 64 << 20
@@ -25,13 +31,22 @@ def _mapping_of(array: Any) -> mmap.mmap | None:
     return array if shares_the_file else None
 
 
-def is_mapped(array: Any) -> bool:
-    """Whether an array is a view of a mapped file that has a name (temporary files have none)."""
+def mapping_source(array: Any) -> np.memmap[Any, Any] | None:
+    """The whole mapping of a file that an array is a view of; None without a file that has a name.
+
+    Temporary files have none.
+    """
+    found = None
     while array is not None:
         if isinstance(array, np.memmap) and array.filename is not None:
-            return True
+            found = array
         array = getattr(array, "base", None)
-    return False
+    return found
+
+
+def is_mapped(array: Any) -> bool:
+    """Whether an array is a view of a mapped file that has a name."""
+    return mapping_source(array) is not None
 
 
 def release_mapped_pages(array: NDArray[Any]) -> None:

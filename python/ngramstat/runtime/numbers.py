@@ -10,13 +10,17 @@ import math
 import re
 from typing import Any
 
-__all__ = ["count_of", "count_text", "number_text", "parse_count"]
+__all__ = ["count_of", "count_text", "number_text", "parse_count", "parse_float", "parse_integer"]
 
 _SUFFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 # Smaller counts are written in full.
 _EXACT = 10_000
-_COUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+)\s*([kmgbt]?)")
+# Groups of digits have three, as in 1_000_000 and 1,000,000.
+_GROUPED = r"[0-9]{1,3}(?:_[0-9]{3})+|[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+"
+_COUNT = re.compile(
+    rf"((?:{_GROUPED})(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+)\s*([kmgbt]?)", re.ASCII
+)
 _POWER = re.compile(r"([0-9]+)\s*(?:\^|\*\*)\s*([0-9]+)")
 
 
@@ -60,6 +64,37 @@ def _with_suffix(value: float) -> str:
     raise AssertionError(value)
 
 
+def parse_integer(text: str) -> int:
+    """A whole number in the digits 0 to 9 and nothing else, but for blanks around it and a sign.
+
+    Unlike `int`, which takes 3_0_0 for 300 and the digits of every script.
+
+    Raises
+    ------
+    ValueError
+        The text is something else.
+    """
+    return int(_plain(text, "_"))
+
+
+def parse_float(text: str) -> float:
+    """A number, in ASCII and without underscores; otherwise like `float`.
+
+    Raises
+    ------
+    ValueError
+        The text is something else.
+    """
+    return float(_plain(text, "_"))
+
+
+def _plain(text: str, refused: str = "") -> str:
+    text = text.strip()
+    if not text.isascii() or (refused and refused in text):
+        raise ValueError(f"{text!r} is not a number in plain digits")
+    return text
+
+
 def parse_count(text: str) -> float:
     """The number that ``1000``, ``1e9``, ``2.5M``, ``40k``, ``1G`` or ``2^20`` stands for.
 
@@ -68,7 +103,8 @@ def parse_count(text: str) -> float:
     ValueError
         The text is something else, or not finite.
     """
-    text = text.strip().lower()
+    # Checked first: the lower case of the Kelvin sign is k.
+    text = _plain(text).lower()
     if match := _POWER.fullmatch(text):
         base, exponent = int(match[1]), int(match[2])
         if exponent > 64 or base > 1 << 32:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import shlex
 
-__all__ = ["ESCAPED", "encoded", "readable", "shell_word"]
+__all__ = ["ESCAPED", "encoded", "readable", "reason", "shell_word", "without_controls"]
 
 # The name of the error handler, for `codecs` and `TextIOWrapper.reconfigure`.
 ESCAPED = "ngramstat.escaped"
 
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
+# Control characters (C0, DEL, C1), and those that turn or isolate the direction of writing.
+_CONTROLS = re.compile(
+    r"(?!\A\r)[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
@@ -43,6 +48,20 @@ def encoded(text: str) -> bytes:
 def readable(text: str) -> str:
     """The text of `encoded`."""
     return encoded(text).decode("utf-8")
+
+
+def reason(error: BaseException) -> str:
+    """The message of an error on one line, without the path that OSError adds."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def without_controls(text: str) -> str:
+    """Text for a terminal: control characters as ``\\u001b``, which also is JSON's escape.
+
+    Line ends and tabs stay, and a carriage return that begins the text, as progress bars write it.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def shell_word(name: str) -> str:

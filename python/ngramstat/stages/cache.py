@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
+from ngramstat.runtime.files import read_arrays, reason, write_arrays
 from ngramstat.runtime.log import warn
 from ngramstat.stages.codec import from_arrays, sealed, to_arrays, unsealed
 from ngramstat.version import __version__
@@ -31,13 +29,12 @@ Value = TypeVar("Value")
 
 def corpus_identity(corpus: Corpus) -> dict[str, Any]:
     """What results depend on of a corpus and of this package, as JSON values."""
-    ends = corpus.document_ends
     return {
         "version": __version__,
         "tokens": corpus.sha256,
         "vocab_size": corpus.vocab_size,
         "separator": corpus.separator,
-        "documents": None if ends is None else sha256_array(np.asarray(ends)),
+        "documents": corpus.documents_sha256,
     }
 
 
@@ -50,10 +47,18 @@ class PartCache:
         Where parts are kept; None keeps none.
     identity : dict
         JSON values that every part of this run depends on, see `corpus_identity`.
+    require_unchanged : callable
+        Raises where the corpus is no longer that of `identity`. It is called before a part is kept:
+        a part of another text must not get its name.
     """
 
-    def __init__(self, directory: Path | None, identity: Mapping[str, Any]) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: Path | None,
+        identity: Mapping[str, Any],
+        require_unchanged: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._directory, self._require_unchanged = directory, require_unchanged
         self._identity = dict(identity)
         if directory is not None:
             try:
@@ -110,9 +115,18 @@ class PartCache:
             return None
 
     def save(self, kind: str, version: int, key: Mapping[str, Any], value: Any) -> None:
-        """Keep a part, atomically."""
+        """Keep a part, atomically.
+
+        Raises
+        ------
+        InputError
+            The corpus has changed since the run began.
+        NgramstatError
+            Writing failed.
+        """
         path = self.path(kind, version, key)
         if path is not None:
+            self._require_unchanged()
             write_arrays(path, sealed(to_arrays(value), self._digest(kind, version, key)))
 
     def remove(self, kind: str, version: int, key: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus, CorpusWriter
+from ngramstat.corpus.corpus_writer import CorpusFacts, check_output_directory
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.arguments import as_seed
 from ngramstat.runtime.files import atomic_write, reason, write_json
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import resolve_threads
 from ngramstat.synthetic.sampling import check_seed
@@ -167,31 +170,31 @@ def synthesize(
     size = _sample_size(world, tokens, seed, directory)
     workers = resolve_threads(threads)
     _check_space(directory, size.stored_tokens * world.dtype.itemsize)
-    exact = truth(world, lags=lags, max_context=max_context, progress=show)
     labelled = size.documents is not None and world.labels(1, seed=seed) is not None
     tokenizer = None if world.tokenizer_path is None else world.tokenizer_path.read_bytes()
-    with CorpusWriter(
-        directory,
-        world.vocab_size,
-        separator=world.separator,
-        tokenizer=tokenizer,
-        overwrite=overwrite,
-    ) as writer:
-        _draw(world, writer, size, seed, workers, show)
+    check_output_directory(directory, overwrite=overwrite)
+
+    def write_truth(facts: CorpusFacts) -> None:
+        """What is known of the corpus: there before the corpus itself counts as written."""
         for name in (TRUTH_FILE, LABELS_FILE):  # those of the corpus that is replaced
             _remove(directory / name)
-        corpus = writer.finish()
-    exact |= {
-        "seed": seed,
-        "tokens": corpus.n_tokens,
-        "documents": corpus.n_documents,
-        "sha256": corpus.sha256,
-        "labels": LABELS_FILE if labelled else None,
-    }
-    if size.documents is not None and labelled:
-        _write_labels(directory / LABELS_FILE, world, size.documents, seed)
-    write_json(directory / TRUTH_FILE, exact)
-    return corpus
+        if size.documents is not None and labelled:
+            _write_labels(directory / LABELS_FILE, world, size.documents, seed)
+        drawn = dataclasses.asdict(facts)
+        labels = {"labels": LABELS_FILE if labelled else None}
+        write_json(directory / TRUTH_FILE, {**exact, "seed": seed, **drawn, **labels})
+
+    with sole_writer(directory):
+        exact = truth(world, lags=lags, max_context=max_context, progress=show)
+        with CorpusWriter(
+            directory,
+            world.vocab_size,
+            separator=world.separator,
+            tokenizer=tokenizer,
+            overwrite=overwrite,
+        ) as writer:
+            _draw(world, writer, size, seed, workers, show)
+            return writer.finish(write_truth)
 
 
 @dataclass(frozen=True)

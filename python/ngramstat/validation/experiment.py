@@ -19,6 +19,7 @@ from ngramstat.results import ValidationResult
 from ngramstat.runtime.arguments import as_seed
 from ngramstat.runtime.files import write_json
 from ngramstat.runtime.gpus import Backend
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.progress import shows_progress
 from ngramstat.runtime.resources import peak_rss_bytes, resolve_threads
 from ngramstat.validation.design import check_level, design_experiment, measured_run
@@ -99,21 +100,25 @@ def validate(
                         targets, protocol)
     sweep = design.sweep(plan, directory, budget=budget, device=device, progress=show)
     resources = {"memory_limit": memory_limit, "backend": backend, "gpu_memory": gpu_memory}
-    run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=show,
-                       protocol=protocol, **resources)
-    settings = {
-        "models": list(models), "size": size, "contexts": list(design.contexts),
-        "sizes": list(design.sizes), "seeds": seeds, "trials": trials, "capacity": capacity,
-        "targets": targets, "protocol": protocol, "held_out": design.held_out,
-        "tuning": design.tuning, "budget": budget,
-        "measured": None if measured is None else str(measured), "device": device,
-        "level": level, "seed": seed, "threads": threads, "memory_limit": memory_limit,
-    }
-    sweep.run()
-    result = assemble(corpus, run, sweep, settings)
-    result = dataclasses.replace(result, provenance=_provenance(sweep.records, threads, started))
-    write_json(directory / "validation.json", result.to_dict())
-    return result
+    corpus.require_unchanged()
+    with sole_writer(directory):
+        run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=show,
+                           protocol=protocol, **resources)
+        settings = {
+            "models": list(models), "size": size, "contexts": list(design.contexts),
+            "sizes": list(design.sizes), "seeds": seeds, "trials": trials, "capacity": capacity,
+            "targets": targets, "protocol": protocol, "held_out": design.held_out,
+            "tuning": design.tuning, "budget": budget,
+            "measured": None if measured is None else str(measured), "device": device,
+            "level": level, "seed": seed, "threads": threads, "memory_limit": memory_limit,
+        }
+        sweep.run()
+        corpus.require_unchanged()
+        result = assemble(corpus, run, sweep, settings)
+        provenance = _provenance(sweep.records, threads, started)
+        result = dataclasses.replace(result, provenance=provenance)
+        write_json(directory / "validation.json", result.to_dict())
+        return result
 # fmt: on
 
 

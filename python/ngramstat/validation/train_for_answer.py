@@ -31,6 +31,7 @@ from ngramstat.lm.run import Run, require_torch
 from ngramstat.lm.search import first_guess_of_paper
 from ngramstat.lm.sweep import TrainingPlan
 from ngramstat.results import CurveTable
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.resources import resolve_threads
 from ngramstat.validation.design import Design, design_experiment
 from ngramstat.validation.trained import group_runs, write_curves
@@ -89,15 +90,17 @@ def trained_curves(
     set_threads(resolve_threads(threads))
     device, place = device_of(device), Path(directory)
     measuring, tuning = held_out_sizes(corpus.n_tokens)
-    choice = _choice_here(corpus, place, seconds, device)
-    design = design_experiment(
-        corpus, "all", [choice.context], choice.tokens, measuring, tuning, seed
-    )
-    plan = TrainingPlan(
-        (MODEL,), choice.size, design.contexts, design.sizes, trials=_TRIALS, capacity=False,
-        protocol="paper",
-    )  # fmt: skip
-    return _curves(design, plan, place, seconds, device, progress)
+    corpus.require_unchanged()
+    with sole_writer(place):
+        choice = _choice_here(corpus, place, seconds, device)
+        design = design_experiment(
+            corpus, "all", [choice.context], choice.tokens, measuring, tuning, seed
+        )
+        plan = TrainingPlan(
+            (MODEL,), choice.size, design.contexts, design.sizes, trials=_TRIALS, capacity=False,
+            protocol="paper",
+        )  # fmt: skip
+        return _curves(design, plan, place, seconds, device, progress)
 
 
 def _choice_here(corpus: Corpus, directory: Path, seconds: float, device: str) -> TrainingChoice:

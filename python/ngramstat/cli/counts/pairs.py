@@ -16,7 +16,7 @@ from ngramstat.cli.options import (
     json_option,
     shared_options,
 )
-from ngramstat.runtime.numbers import count_text
+from ngramstat.runtime.numbers import count_text, parse_float, parse_integer
 
 __all__ = ["RowRange", "WeightsType", "pairs", "window_options"]
 
@@ -31,7 +31,7 @@ class WeightsType(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple) or value in ("uniform", "harmonic"):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(","))
+            return tuple(parse_float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(
                 f"{value!r} is neither uniform nor harmonic nor numbers such as 1,0.5", param, ctx
@@ -48,7 +48,7 @@ class RowRange(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple):
             return value
         try:
-            first, last = (int(part) for part in str(value).split(":"))
+            first, last = (parse_integer(part) for part in str(value).split(":"))
         except ValueError:
             self.fail(f"{value!r} is not FIRST:LAST", param, ctx)
         return first, last

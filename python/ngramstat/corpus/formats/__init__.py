@@ -20,6 +20,7 @@ from ngramstat.corpus.formats.corpus_directory import (
     SCHEMA,
     TOKENIZER_FILE,
     TOKENS_FILE,
+    is_partial,
 )
 from ngramstat.corpus.formats.megatron import indexed_prefix
 from ngramstat.corpus.formats.registry import (
@@ -69,6 +70,7 @@ __all__ = [
     "document_ends_at",
     "find_format",
     "indexed_prefix",
+    "is_partial",
     "largest_id",
     "open_store",
     "read_store",

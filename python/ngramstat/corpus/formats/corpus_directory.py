@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "SCHEMA",
     "TOKENIZER_FILE",
     "TOKENS_FILE",
+    "is_partial",
 ]
 
 SCHEMA = "ngramstat.corpus/1"
@@ -33,12 +35,12 @@ METADATA_FILE = "corpus.json"
 TOKENS_FILE = "tokens.bin"
 DOCUMENTS_FILE = "documents.bin"
 TOKENIZER_FILE = "tokenizer.json"
-# While a corpus is written its data have names with this suffix.
+# While a corpus is written its data have names with this suffix, and the writer's own digits.
 PARTIAL_SUFFIX = ".partial"
-
-_OWN_FILES = (
-    METADATA_FILE, TOKENS_FILE, TOKENS_FILE + PARTIAL_SUFFIX, DOCUMENTS_FILE + PARTIAL_SUFFIX,
-)  # fmt: skip
+_PARTIAL_NAME = re.compile(
+    rf"({re.escape(TOKENS_FILE)}|{re.escape(DOCUMENTS_FILE)})(\.[0-9a-f]{{16}})?"
+    rf"{re.escape(PARTIAL_SUFFIX)}"
+)
 
 _MAX_METADATA_BYTES = 64 << 20
 _METADATA_KEYS = {
@@ -50,9 +52,24 @@ _OPTIONAL_KEYS = {"tokenization"}
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file of this name was left by a writer of a corpus, or is being written."""
+    return _PARTIAL_NAME.fullmatch(name) is not None
+
+
 def _recognises(path: Path, head: bytes) -> bool:
     # Any other directory may hold shards.
-    return path.is_dir() and any((path / name).exists() for name in _OWN_FILES)
+    return path.is_dir() and (
+        any((path / name).exists() for name in (METADATA_FILE, TOKENS_FILE))
+        or _holds_partial_files(path)
+    )
+
+
+def _holds_partial_files(path: Path) -> bool:
+    try:
+        return any(map(is_partial, os.listdir(path)))
+    except OSError:
+        return False
 
 
 def _open(path: Path, options: OpenOptions) -> TokenStore:
@@ -95,10 +112,10 @@ def _require_finished(path: Path) -> None:
         raise InputError(f"{path}: is not a directory, so it cannot be a corpus directory")
     if (path / METADATA_FILE).exists():
         return
-    if any((path / (name + PARTIAL_SUFFIX)).exists() for name in (TOKENS_FILE, DOCUMENTS_FILE)):
+    if _holds_partial_files(path):
         raise InputError(
-            f"{path}: an unfinished corpus (no {METADATA_FILE}); the run that wrote it was "
-            "interrupted, run it again"
+            f"{path}: an unfinished corpus (no {METADATA_FILE}); it is being written, or the run "
+            "that wrote it was interrupted; run it again"
         )
     if (path / TOKENS_FILE).exists():
         raise InputError(f"{path}: an unfinished corpus (no {METADATA_FILE}); write it again")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus.formats.mapping import check_dtype, map_tokens, read_bytes
-from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore
+from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore, chunks
 from ngramstat.corpus.token_file import TokenFileBuilder
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason, regular_file_size
@@ -41,7 +41,7 @@ class _Index:
     dtype
         Type of the tokens.
     lengths
-        (sequences,) tokens of each sequence.
+        (sequences,) tokens of each sequence; mapped, as are the other arrays.
     pointers
         (sequences,) byte offsets of the sequences in the .bin file.
     document_marks
@@ -96,22 +96,24 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     prefix = _prefix_of(path)
     index = _read_index(_named(prefix, ".idx"))
     files = _token_files(prefix)
+    _require_fewer_sequences(index, files)
     tokens = _join(files, index.dtype)
-    ends = np.cumsum(index.lengths, dtype=np.int64)
-    if int(ends[-1]) != tokens.size:
+    layout = _layout(index)
+    if layout.tokens != tokens.size:
         raise InputError(
-            f"{index.path}: its sequences hold {int(ends[-1])} tokens, {files[0].name}"
+            f"{index.path}: its sequences hold {layout.tokens} tokens, {files[0].name}"
             f"{' and its other pieces hold' if len(files) > 1 else ' holds'} {tokens.size}; "
             "the files do not belong together, or the index does not count the end-of-document "
             "tokens"
         )
-    tokens = _in_sequence_order(index, tokens, ends, files[0])
+    if not layout.in_order:
+        tokens = _in_sequence_order(index, tokens, files[0])
     stored = index.dtype.name
     if index.dtype.name in ("int16", "uint16", "int32"):
         width: np.dtype[Any] = np.dtype(f"u{index.dtype.itemsize}")
         check_dtype(files[0], width, options.dtype)
         stored = width.name
-    document_ends, notes = _document_ends(index, ends)
+    document_ends, notes = _document_ends(index, layout)
     return TokenStore(
         format=FORMAT.name,
         path=files[0] if len(files) == 1 else index.path,
@@ -150,17 +152,78 @@ def _read_index(path: Path) -> _Index:
     index = _Index(
         path=path,
         dtype=np.dtype(_DTYPES[dtype_code]),
-        lengths=_copy_unaligned(path, "<i4", _HEADER_BYTES, sequences),
-        pointers=_copy_unaligned(path, "<i8", pointers_at, sequences),
-        document_marks=_copy_unaligned(path, "<i8", marks_at, documents),
+        lengths=_map_unaligned(path, "<i4", _HEADER_BYTES, sequences),
+        pointers=_map_unaligned(path, "<i8", pointers_at, sequences),
+        document_marks=_map_unaligned(path, "<i8", marks_at, documents),
     )
-    if int(index.lengths.min()) < 0:
-        at = int(np.argmax(index.lengths < 0))
-        raise InputError(f"{path}: sequence {at} has a negative length")
-    marks = index.document_marks
-    if marks.size and (marks[0] != 0 or int(marks.max()) > sequences or np.any(np.diff(marks) < 0)):
-        raise InputError(f"{path}: its document marks do not rise from 0 to {sequences}")
     return index
+
+
+def _require_fewer_sequences(index: _Index, files: list[Path]) -> None:
+    """Refuse an index that is out of proportion to its tokens, before it is read."""
+    tokens = sum(map(regular_file_size, files)) // index.dtype.itemsize
+    if index.lengths.size > tokens or index.document_marks.size > 2 * tokens + 1:
+        raise InputError(
+            f"{index.path}: counts {index.lengths.size} sequences and {index.document_marks.size} "
+            f"document marks, but {files[0].name} holds {tokens} tokens; the files do not belong "
+            "together"
+        )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the index says of the stream of tokens.
+
+    Attributes
+    ----------
+    tokens
+        Sum of the lengths of all sequences.
+    in_order
+        Whether the sequences lie in the .bin file one after the other.
+    ends_at_marks
+        Distinct numbers of tokens before the marked sequences, ascending.
+    last_mark
+        The last of the marks; 0 without any.
+    """
+
+    tokens: int
+    in_order: bool
+    ends_at_marks: NDArray[np.int64]
+    last_mark: int
+
+
+def _layout(index: _Index) -> _Layout:
+    """Read the index once, a piece at a time: it may be larger than the memory."""
+    marks, last_mark = _marks(index)
+    ends_at_marks = np.zeros(marks.size, np.int64)
+    tokens, in_order = 0, True
+    for start, piece in chunks(index.lengths):
+        lengths = piece.astype(np.int64)
+        if int(lengths.min()) < 0:
+            at = start + int(np.argmax(lengths < 0))
+            raise InputError(f"{index.path}: sequence {at} has a negative length")
+        ends = tokens + np.cumsum(lengths)
+        pointers = index.pointers[start : start + lengths.size]
+        in_order &= np.array_equal(pointers, (ends - lengths) * index.dtype.itemsize)
+        # A mark counts the sequences before it.
+        first, last = np.searchsorted(marks, [start, start + lengths.size], side="right")
+        ends_at_marks[first:last] = ends[marks[first:last] - start - 1]
+        tokens = int(ends[-1])
+    return _Layout(tokens, in_order, np.unique(ends_at_marks), last_mark)
+
+
+def _marks(index: _Index) -> tuple[NDArray[np.int64], int]:
+    """The document marks without repeats, and the last one."""
+    sequences, last = index.lengths.size, 0
+    distinct: list[NDArray[np.int64]] = []
+    for start, piece in chunks(index.document_marks):
+        marks = piece.astype(np.int64)
+        wrong = marks[0] < last or (start == 0 and marks[0] != 0) or np.any(np.diff(marks) < 0)
+        if wrong or int(marks[-1]) > sequences:
+            raise InputError(f"{index.path}: its document marks do not rise from 0 to {sequences}")
+        distinct.append(np.unique(marks))
+        last = int(marks[-1])
+    return np.unique(np.concatenate(distinct or [np.empty(0, np.int64)])), last
 
 
 def _token_files(prefix: Path) -> list[Path]:
@@ -209,14 +272,9 @@ def _join(files: list[Path], dtype: np.dtype[Any]) -> NDArray[Any]:
         return builder.finish().tokens
 
 
-def _in_sequence_order(
-    index: _Index, tokens: NDArray[Any], ends: NDArray[np.int64], path: Path
-) -> NDArray[Any]:
-    """The tokens as the index orders them: mapped, unless the sequences lie in another order."""
+def _in_sequence_order(index: _Index, tokens: NDArray[Any], path: Path) -> NDArray[Any]:
+    """A copy of the tokens as the index orders them, whose sequences lie in another order."""
     width = index.dtype.itemsize
-    starts = ends - index.lengths
-    if np.array_equal(index.pointers, starts * width):
-        return tokens
     filled = index.lengths > 0
     pointers, lengths = index.pointers[filled], index.lengths[filled].astype(np.int64)
     order = np.argsort(pointers, kind="stable")
@@ -249,29 +307,30 @@ def _slices(
 
 
 def _document_ends(
-    index: _Index, ends: NDArray[np.int64]
+    index: _Index, layout: _Layout
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Document ends in tokens, and what of the marks is unusual."""
-    marks, sequences = index.document_marks, index.lengths.size
-    if marks.size < 2:
+    sequences = index.lengths.size
+    if index.document_marks.size < 2:
         return None, (
             f"{index.path.name} marks no documents; its {sequences:,} sequences are one stream",
         )
-    notes: tuple[str, ...] = ()
-    if int(marks[-1]) < sequences:
-        notes = (
+    ends = layout.ends_at_marks
+    if layout.last_mark < sequences:
+        note = (
             f"{index.path.name} marks no end of the last document; it is taken to hold the "
-            f"remaining {sequences - int(marks[-1]):,} sequences",
+            f"remaining {sequences - layout.last_mark:,} sequences"
         )
-        marks = np.append(marks, sequences)
+        return np.unique(np.append(ends[ends > 0], layout.tokens)), (note,)
     # An empty document has no place in a stream; its mark coincides with another one's.
-    document_ends = np.unique(np.concatenate(([0], ends))[marks])
-    return document_ends[document_ends > 0], notes
+    return ends[ends > 0], ()
 
 
-def _copy_unaligned(path: Path, dtype: str, offset: int, count: int) -> NDArray[Any]:
-    """Copy an array from any offset of a file whose size covers it."""
+def _map_unaligned(path: Path, dtype: str, offset: int, count: int) -> NDArray[Any]:
+    """Map an array at any offset of a file whose size covers it."""
+    if count == 0:
+        return np.empty(0, dtype)
     try:
-        return np.fromfile(path, dtype=dtype, count=count, offset=offset)
+        return np.memmap(path, dtype, "r", offset, (count,))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error

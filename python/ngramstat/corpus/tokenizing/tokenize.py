@@ -40,6 +40,7 @@ from ngramstat.corpus.tokenizing.training import (
 )
 from ngramstat.corpus.tokenizing.unknown import LeftOutEngine
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.numbers import count_of
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_size, resolve_threads
@@ -154,7 +155,7 @@ def tokenize(
     findings = TextFindings()
     sources = find_sources(inputs, options, findings, progress=progress)
     reader = _Reader(sources, options, findings, progress)
-    with _thread_settings(resolve_threads(threads)):
+    with sole_writer(directory), _thread_settings(resolve_threads(threads)):
         trained = None
         if tokenizer is None:
             if vocab_size is None:
@@ -275,9 +276,7 @@ def _write(
                 **_encoding_record(tokenizer, encoder, engine, reason),
                 **findings.to_dict(),
             }
-            corpus = writer.finish()
-            findings.write_skipped(directory)
-            return corpus
+            return writer.finish(lambda _: findings.write_skipped(directory))
 
     try:
         return attempt(engine, reason)

@@ -18,6 +18,7 @@ from ngramstat.corpus.writers.megatron import MEGATRON
 from ngramstat.corpus.writers.writer import WriteOptions, Writer
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.locks import sole_writer
 from ngramstat.runtime.log import warn
 
 __all__ = ["convert", "find_writer"]
@@ -100,7 +101,9 @@ def convert(
         )
     _create_parents(path)
     try:
-        return writer.write(corpus, path, options)
+        # Several files make up one output.
+        with sole_writer(path, directory=False):
+            return writer.write(corpus, path, options)
     except (NgramstatError, MemoryError):
         raise
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.curve_layouts.loss_file import LossFile, Row, is_empty
-from ngramstat.runtime.numbers import count_of
+from ngramstat.runtime.numbers import count_of, parse_float
 
 __all__ = ["ROLES", "UNITS", "CurveOptions", "Losses", "number", "understood"]
 
@@ -194,7 +194,7 @@ def number(where: str, name: str, value: Any) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
-        result = float(value)
+        result = parse_float(value) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError) as error:
         shown = str(value).strip()[:40]
         hint = "; write it without commas" if "," in shown else ""

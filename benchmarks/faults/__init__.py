@@ -1,0 +1,1 @@
+"""What becomes of results when something goes wrong."""

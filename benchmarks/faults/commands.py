@@ -1,0 +1,94 @@
+"""The commands that are put to the test, and what they read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.faults.running import clean_up, run
+
+__all__ = ["COMMANDS", "QUICK", "READERS", "make_inputs"]
+
+# By name: the arguments, with {i} for the directory of inputs. All write to the working directory.
+COMMANDS = {
+    "tokenize": "tokenize {i}/text.jsonl.gz -o out --vocab-size 300",
+    "convert corpus": "convert {i}/corpus --to corpus -o out",
+    "convert megatron": "convert {i}/corpus --to megatron -o out",
+    "convert nanogpt": "convert {i}/corpus --to nanogpt -o out.bin",
+    "convert npy": "convert {i}/corpus --to npy -o out.npy",
+    "synthesize": "synthesize runs --mu 0.7 --tokens 2e5 -o out",
+    "measure": "measure {i}/corpus -o out --lags 1,2,4,8 --max-context 2 --replicates 20 "
+    "--predictor kneser-ney --learning-sizes 2",
+    "measure mixture": "measure {i}/corpus -o out --lags 1 --max-context 1 --replicates 20 "
+    "--learning-sizes 1",
+    "correlations": "correlations {i}/corpus -o out.json --lags 1,2 --replicates 20",
+    "entropies": "entropies {i}/corpus -o out.json --max-context 1 --replicates 20 "
+    "--predictor kneser-ney --learning-sizes 1",
+    "plan": "plan {i}/corpus -o out.json --lags 1 --max-context 1",
+    "predict": "predict {i}/run --tokens 1e6 -o out.json",
+    "report": "report {i}/run -o out.html",
+    "compare": "compare {i}/run {i}/run -o out.html",
+    "index build": "index build {i}/corpus -o out",
+    "index overlap": "index overlap {i}/index {i}/text.jsonl.gz -o out.json",
+    "model train": "model train {i}/corpus -o out --order 3",
+    "model export": "model export {i}/model -o out.arpa",
+    "counts pairs npz": "counts pairs {i}/corpus -o out.npz --window 3",
+    "counts pairs mapped": "counts pairs {i}/corpus -o out --to mapped --window 3",
+    "counts ngrams npz": "counts ngrams {i}/corpus -o out.npz -n 3",
+    "counts ngrams npy": "counts ngrams {i}/corpus -o out -n 3",
+}
+QUICK = ("synthesize", "convert megatron", "correlations", "index build", "counts pairs mapped")
+
+# What reads each of the inputs, and whether its checksum has to notice every changed bit.
+READERS = {
+    "corpus/tokens.bin": ("correlations {i}/corpus --lags 1 --replicates 20", True),
+    "corpus/documents.bin": ("inspect {i}/corpus", False),
+    "corpus/corpus.json": ("inspect {i}/corpus", False),
+    "corpus/tokenizer.json": ("index build {i}/corpus -o out", False),
+    "index": ("index verify {i}/index", True),
+    "model": ("model verify {i}/model", True),
+    "run/run.json": ("report {i}/run -o out.html", False),
+    "run/parts": ("measure {i}/corpus -o {i}/run --lags 1,2 --max-context 1 --replicates 20 "
+                  "--predictor kneser-ney --learning-sizes 1", True),
+    "text.jsonl.gz": ("tokenize {i}/text.jsonl.gz -o out --vocab-size 300", True),
+    "store.bin": ("inspect {i}/store.bin", False),
+    "store.idx": ("inspect {i}/store.bin", False),
+    "store.npy": ("inspect {i}/store.npy", False),
+}  # fmt: skip
+
+
+def make_inputs(directory: Path) -> None:
+    """Write all inputs, unless they are there.
+
+    Raises
+    ------
+    RuntimeError
+        A command failed.
+    """
+    if (directory / "complete").exists():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(1)
+    words = ["".join(rng.choice(list("abcdefgh"), rng.integers(2, 7))) for _ in range(200)]
+    with gzip.GzipFile(directory / "text.jsonl.gz", "wb", mtime=0) as file:
+        for _ in range(60):
+            text = " ".join(words[k] for k in np.minimum(rng.zipf(1.5, 300), 200) - 1)
+            file.write(json.dumps({"text": text}).encode() + b"\n")
+    commands = [
+        "tokenize text.jsonl.gz -o corpus --vocab-size 300 --overwrite",
+        "measure corpus -o run --overwrite --lags 1,2 --max-context 1 --replicates 20 "
+        "--predictor kneser-ney --learning-sizes 1",
+        "index build corpus -o index --overwrite",
+        "model train corpus -o model --order 3",
+        "convert corpus --to megatron -o store --overwrite",
+        "convert corpus --to npy -o store.npy --overwrite",
+    ]
+    for command in commands:
+        outcome = run(["--quiet", *command.split()], directory)
+        if outcome.code != 0:
+            raise RuntimeError(f"{command}: {outcome.errors}")
+    clean_up(directory)
+    (directory / "complete").touch()
