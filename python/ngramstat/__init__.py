@@ -65,7 +65,8 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
-    from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.corpus import Corpus, tokenize
+    from ngramstat.corpus.inspect import inspect
     from ngramstat.counts.association import ppmi
     from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
