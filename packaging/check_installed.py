@@ -31,10 +31,9 @@ def check_build() -> dict[str, str | bool]:
 
 
 def run_quickstart(directory: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-I", "-m", "ngramstat", "quickstart", "-o", directory / "quickstart"],
-        check=True,
-    )
+    # Relative, as results name the files that they are in.
+    quickstart = [sys.executable, "-I", "-m", "ngramstat", "quickstart", "-o", "quickstart"]
+    subprocess.run(quickstart, cwd=directory, check=True)
     run = json.loads((directory / "quickstart" / "run" / "run.json").read_text(encoding="utf-8"))
     if not run["answer"]:
         raise SystemExit("quickstart gave no answer")

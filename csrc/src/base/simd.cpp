@@ -3,14 +3,35 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#ifdef NGRAMSTAT_X86
+#include <cpuid.h>
+#endif
+
 namespace ngramstat {
 
 namespace {
 
+#ifdef NGRAMSTAT_X86
+// Registers whose contents the system keeps when it switches threads: bits of XCR0.
+unsigned kept_registers() {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & bit_OSXSAVE) == 0) return 0;
+    unsigned low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+#endif
+
+// Asked of the processor itself: __builtin_cpu_supports says no to everything where the compiler's
+// library has nothing behind it, as in the package ziglang.
 SimdLevel best_level() {
 #ifdef NGRAMSTAT_X86
-    if (__builtin_cpu_supports("avx512f")) return SimdLevel::avx512;
-    if (__builtin_cpu_supports("avx2")) return SimdLevel::avx2;
+    constexpr unsigned kYmm = 0x06, kZmm = 0xe6;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return SimdLevel::scalar;
+    const unsigned kept = kept_registers();
+    if ((ebx & bit_AVX512F) != 0 && (kept & kZmm) == kZmm) return SimdLevel::avx512;
+    if ((ebx & bit_AVX2) != 0 && (kept & kYmm) == kYmm) return SimdLevel::avx2;
 #endif
     return SimdLevel::scalar;
 }
