@@ -342,6 +342,23 @@ def test_claims_are_touched(tmp_path, monkeypatch):
         assert path.stat().st_mtime > time.time() - 60
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_an_interrupt_while_a_claim_is_made_leaves_none(tmp_path, monkeypatch, written):
+    create = Claims._create
+
+    def interrupted(self, path):
+        if written:
+            create(self, path)
+        else:
+            path.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Claims, "_create", interrupted)
+    with pytest.raises(KeyboardInterrupt), Claims(tmp_path) as claims:
+        claims.take("part")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_a_directory_every_claim_is_granted():
     with Claims(None) as one, Claims(None) as two:
         assert one.take("part")

@@ -20,6 +20,7 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,8 @@ class Claims:
         self._directory = directory
         self._owner = _Owner.this()
         self._held: set[str] = set()
+        # What an interrupt leaves between the creation of a file and its entry above.
+        self._begun: set[str] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,6 +69,9 @@ class Claims:
             self._thread.join()
         for name in list(self._held):
             self.release(name)
+        for name in self._begun:
+            # Nothing in it: as far as the interrupted process came.
+            self._unlink(name, owners=(self._owner, None))
 
     def take(self, name: str) -> bool:
         """Claim a part, unless a living process has: whether it is now ours.
@@ -78,18 +84,17 @@ class Claims:
         if self._directory is None or name in self._held:
             return True
         path = self._path(name)
+        self._begun.add(name)
         try:
-            if not self._create(path):
-                owner = _Owner.of(path)
-                if not self._is_dead(path, owner):
-                    return False
-                self._remove(path, owner)
-                if not self._create(path):
-                    return False
+            created = self._create(path) or (self._remove_if_dead(path) and self._create(path))
         except OSError as error:
             raise NgramstatError(f"{path}: cannot be claimed: {reason(error)}") from error
-        with self._lock:
-            self._held.add(name)
+        if created:
+            with self._lock:
+                self._held.add(name)
+        self._begun.discard(name)
+        if not created:
+            return False
         if self._thread is None:
             self._thread = threading.Thread(target=self._touch, name="claims", daemon=True)
             self._thread.start()
@@ -107,10 +112,16 @@ class Claims:
         with self._lock:
             if name not in self._held:
                 return
+            self._begun.add(name)
             self._held.discard(name)
-        path = self._path(name)
         # Not if another process took it over, because this one was stopped for minutes.
-        if _Owner.of(path) == self._owner:
+        self._unlink(name, owners=(self._owner,))
+        self._begun.discard(name)
+
+    def _unlink(self, name: str, owners: Sequence[_Owner | None]) -> None:
+        """Remove a claim that is held by one of these."""
+        path = self._path(name)
+        if _Owner.of(path) in owners:
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -119,10 +130,8 @@ class Claims:
         if self._directory is None:
             return
         for path in self._directory.glob("*.claim"):
-            owner = _Owner.of(path)
-            if self._is_dead(path, owner):
-                with contextlib.suppress(OSError):
-                    self._remove(path, owner)
+            with contextlib.suppress(OSError):
+                self._remove_if_dead(path)
 
     def _path(self, name: str) -> Path:
         assert self._directory is not None
@@ -158,19 +167,26 @@ class Claims:
         finally:
             probe.unlink()
 
-    def _remove(self, path: Path, owner: _Owner | None) -> None:
-        """Remove a dead claim, but not one that another process has put in its place since."""
+    def _remove_if_dead(self, path: Path) -> bool:
+        """Remove the claim of a dead process; whether it was one.
+
+        But not a claim that another process has put in its place since.
+        """
+        owner = _Owner.of(path)
+        if not self._is_dead(path, owner):
+            return False
         aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
             os.rename(path, aside)
         except FileNotFoundError:  # another was faster
-            return
+            return True
         try:
             if _Owner.of(aside) != owner:
                 with contextlib.suppress(FileExistsError):
                     os.link(aside, path)
         finally:
             aside.unlink()
+        return True
 
     def _touch(self) -> None:
         while not self._ended.wait(_TOUCHED_EVERY):
