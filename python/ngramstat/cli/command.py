@@ -79,7 +79,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, which may map files that others truncate."""
-        from ngramstat.runtime.mapped import exit_when_mapped_files_shrink
+        from ngramstat.runtime.workspace import exit_when_mapped_files_shrink
 
         exit_when_mapped_files_shrink()
         return super().invoke(ctx)

@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat import _core
-
-__all__ = ["exit_when_mapped_files_shrink", "is_mapped", "mapping_source", "release_mapped_pages"]
-
-# For programs of their own, not for a library: from now on the process ends by a sentence where a
-# mapped file was truncated, instead of without a word.
-exit_when_mapped_files_shrink = _core.exit_when_mapped_files_shrink
+__all__ = ["is_mapped", "mapping_source", "release_mapped_pages"]
 
 # Smaller mappings may stay resident.
 _MIN_BYTES = 64 << 20

@@ -25,11 +25,15 @@ from ngramstat.runtime.files import reason
 from ngramstat.runtime.gpus import CPU, Gpus
 from ngramstat.runtime.resources import anonymous_bytes
 
-__all__ = ["Workspace", "gather", "release_pages_if_needed"]
+__all__ = ["Workspace", "exit_when_mapped_files_shrink", "gather", "release_pages_if_needed"]
 
 # Python loops over mapped arrays call this between their parts, as the native kernels do between
 # their tasks. It costs almost nothing while no mapped array is managed.
 release_pages_if_needed = _core.release_pages_if_needed
+
+# For programs of their own, not for a library: from now on the process ends by a sentence where a
+# mapped file was truncated, instead of without a word.
+exit_when_mapped_files_shrink = _core.exit_when_mapped_files_shrink
 
 # Upper bound of the memory kept free while a step runs, for pages of mapped files that threads read
 # between two checks of the RSS, and for what the allocator holds back.
