@@ -142,7 +142,7 @@ struct WindowOf;
 template <>
 struct WindowOf<std::uint32_t> {
     using Vector = std::uint32_t __attribute__((vector_size(32)));
-    typedef std::uint32_t Unaligned __attribute__((vector_size(32), aligned(4), may_alias));
+    NGRAMSTAT_UNALIGNED_VECTOR(Unaligned, std::uint32_t, 32);
     static constexpr Vector kBits{1, 2, 4, 8, 16, 32, 64, 128};
 
     static std::uint32_t combine(const Vector& bits) {
@@ -156,7 +156,7 @@ struct WindowOf<std::uint32_t> {
 template <>
 struct WindowOf<std::uint64_t> {
     using Vector = std::uint64_t __attribute__((vector_size(32)));
-    typedef std::uint64_t Unaligned __attribute__((vector_size(32), aligned(8), may_alias));
+    NGRAMSTAT_UNALIGNED_VECTOR(Unaligned, std::uint64_t, 32);
     static constexpr Vector kBits{1, 2, 4, 8};
 
     static std::uint32_t combine(const Vector& bits) {

@@ -15,6 +15,17 @@
 #endif
 #endif
 
+// Declares `name`, a vector of `bytes` bytes that may lie wherever its elements may. For members of
+// classes: Clang leaves a lesser alignment out of `using`, and GCC out of a typedef where a
+// template takes the name from another one.
+#if defined(__clang__)
+#define NGRAMSTAT_UNALIGNED_VECTOR(name, Element, bytes) \
+    typedef Element name __attribute__((vector_size(bytes), aligned(alignof(Element)), may_alias))
+#elif defined(__GNUC__)
+#define NGRAMSTAT_UNALIGNED_VECTOR(name, Element, bytes) \
+    using name = Element __attribute__((vector_size(bytes), aligned(alignof(Element)), may_alias))
+#endif
+
 namespace ngramstat {
 
 enum class SimdLevel { scalar, avx2, avx512 };

@@ -16,16 +16,14 @@ inline constexpr Index kBlockSize = 8;
 inline constexpr Index kSingleBlockSize = 16;
 
 #if defined(__GNUC__) || defined(__clang__)
-// Specialisations, because GCC accepts no template parameter as a vector size. Unaligned is a
-// typedef, as Clang leaves a lesser alignment out of `using`.
+// Specialisations, because GCC accepts no template parameter as a vector size.
 template <class Real, int kBytes>
 struct VectorOf;
-#define NGRAMSTAT_VECTOR_OF(Real, bytes)                                            \
-    template <>                                                                     \
-    struct VectorOf<Real, bytes> {                                                  \
-        using Aligned = Real __attribute__((vector_size(bytes)));                   \
-        typedef Real Unaligned                                                      \
-            __attribute__((vector_size(bytes), aligned(alignof(Real)), may_alias)); \
+#define NGRAMSTAT_VECTOR_OF(Real, bytes)                          \
+    template <>                                                   \
+    struct VectorOf<Real, bytes> {                                \
+        using Aligned = Real __attribute__((vector_size(bytes))); \
+        NGRAMSTAT_UNALIGNED_VECTOR(Unaligned, Real, bytes);       \
     };
 NGRAMSTAT_VECTOR_OF(double, 16)
 NGRAMSTAT_VECTOR_OF(double, 32)
