@@ -306,6 +306,15 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_claim_of_a_process_whose_number_another_has_is_taken_over(tmp_path):
+    path = claim_of(tmp_path, process=os.getpid())
+    with Claims(tmp_path) as claims:
+        assert not claims.take("part")
+        os.utime(path, (0, 0))
+        assert claims.take("part")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [None, "", "{", '{"place": 1}'])
 def test_the_claim_of_another_machine_is_taken_over_when_it_was_not_touched(tmp_path, content):
     path = claim_of(tmp_path, place="elsewhere", process=1)

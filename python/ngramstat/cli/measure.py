@@ -31,47 +31,20 @@ from ngramstat.cli.options import (
     json_option,
     protocol_option,
     shared_options,
+    singular_values_option,
+    statistics_options,
 )
 from ngramstat.cli.output import finish, lock_output, show, write_section
 
 __all__ = ["correlations", "entropies", "measure", "measure_options", "plan", "quickstart"]
 
-_statistics_options = under(
-    "Statistics",
-    click.option(
-        "--boundary",
-        type=click.Choice(["stream", "document"]),
-        default="stream",
-        show_default=True,
-        help="Whether pairs and contexts run across document ends (stream) or not (document).",
-    ),
-    click.option(
-        "--replicates",
-        type=click.IntRange(min=0),
-        default=999,
-        show_default=True,
-        help="Bootstrap replicates behind the intervals.",
-    ),
-    click.option(
-        "--level",
-        type=float,
-        default=0.95,
-        show_default=True,
-        help="Confidence level of the intervals.",
-    ),
-)
+_statistics_options = under("Statistics", *statistics_options)
 _pair_options = under(
     "C(t)",
     click.option(
         "--lags", type=Lags(), help="Lags t: 1,2,4 or 1:32 (every lag) or 1:512:20 (20 lags)."
     ),
-    click.option(
-        "--singular-values",
-        type=click.IntRange(1, 8),
-        default=8,
-        show_default=True,
-        help="Leading singular values of C(t) to report.",
-    ),
+    singular_values_option,
     click.option(
         "--vocab-top",
         type=Count(),

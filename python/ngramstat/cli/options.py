@@ -41,6 +41,8 @@ __all__ = [
     "option_decorators",
     "protocol_option",
     "shared_options",
+    "singular_values_option",
+    "statistics_options",
     "text_field_option",
     "token_ids",
 ]
@@ -485,6 +487,39 @@ def curve_options(command: F) -> F:
 
     return _curve_options(wrapped)  # type: ignore[return-value]
 
+
+singular_values_option = click.option(
+    "--singular-values",
+    type=click.IntRange(1, 8),
+    default=8,
+    show_default=True,
+    help="Leading singular values of C(t) to report.",
+)
+
+# What all statistics of a run share, under a heading.
+statistics_options = (
+    click.option(
+        "--boundary",
+        type=click.Choice(["stream", "document"]),
+        default="stream",
+        show_default=True,
+        help="Whether pairs and contexts run across document ends (stream) or not (document).",
+    ),
+    click.option(
+        "--replicates",
+        type=click.IntRange(min=0),
+        default=999,
+        show_default=True,
+        help="Bootstrap replicates behind the intervals.",
+    ),
+    click.option(
+        "--level",
+        type=float,
+        default=0.95,
+        show_default=True,
+        help="Confidence level of the intervals.",
+    ),
+)
 
 json_option = under(
     "Output",

@@ -14,10 +14,13 @@ from ngramstat.cli.options import (
     Globals,
     Lags,
     PartOf,
+    compose,
     corpus_options,
     full_option,
     json_option,
     shared_options,
+    singular_values_option,
+    statistics_options,
 )
 from ngramstat.cli.output import finish
 
@@ -56,47 +59,23 @@ _number_option = click.option(
     help="Which shard of the plan this is, from 1 in the order of the corpus.",
 )
 
-_plan_options = under(
-    "C(t)",
-    click.option(
-        "--lags",
-        type=Lags(),
-        help="Lags t: 1,2,4 or 1:32 (every lag) or 1:512:20.  [default: 24 lags up to 512]",
-    ),
-    click.option(
-        "--boundary",
-        type=click.Choice(["stream", "document"]),
-        default="stream",
-        show_default=True,
-        help="Whether pairs and contexts run across document ends (stream) or not (document).",
-    ),
-    click.option(
-        "--singular-values",
-        type=click.IntRange(1, 8),
-        default=8,
-        show_default=True,
-        help="Leading singular values of C(t) to report.",
-    ),
-    click.option(
-        "--sequential/--no-sequential",
-        default=True,
-        show_default=True,
-        help="Also compute norms with document composition removed; the machine that merges then "
-        "holds the token counts of every document.",
-    ),
-    click.option(
-        "--replicates",
-        type=click.IntRange(min=0),
-        default=999,
-        show_default=True,
-        help="Bootstrap replicates behind the intervals.",
-    ),
-    click.option(
-        "--level",
-        type=float,
-        default=0.95,
-        show_default=True,
-        help="Confidence level of the intervals.",
+_plan_options = compose(
+    under("Statistics", *statistics_options),
+    under(
+        "C(t)",
+        click.option(
+            "--lags",
+            type=Lags(),
+            help="Lags t: 1,2,4 or 1:32 (every lag) or 1:512:20.  [default: 24 lags up to 512]",
+        ),
+        singular_values_option,
+        click.option(
+            "--sequential/--no-sequential",
+            default=True,
+            show_default=True,
+            help="Also compute norms with document composition removed; the machine that merges "
+            "then holds the token counts of every document.",
+        ),
     ),
 )
 _ngram_options = under(

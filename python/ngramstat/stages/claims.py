@@ -148,9 +148,13 @@ class Claims:
         return True
 
     def _is_dead(self, path: Path, owner: _Owner | None) -> bool:
-        """Whether the owner of a claim is gone, or has not touched it for long."""
-        if owner is not None and owner.place == self._owner.place and os.name == "posix":
-            return not owner.is_running
+        """Whether the owner of a claim is gone, or has not touched it for long.
+
+        A process with its number may be another one, which does not touch it.
+        """
+        is_here = owner is not None and owner.place == self._owner.place and os.name == "posix"
+        if owner is not None and is_here and not owner.is_running:
+            return True
         try:
             return self._now() - path.stat().st_mtime > _DEAD_AFTER
         except FileNotFoundError:  # released meanwhile
