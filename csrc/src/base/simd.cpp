@@ -22,9 +22,10 @@ unsigned kept_registers() {
 }
 #endif
 
-// Asked of the processor itself: __builtin_cpu_supports says no to everything where the compiler's
+// Asked of the processor itself, and once, as a virtual machine takes microseconds to answer:
+// __builtin_cpu_supports says no to everything where the compiler's
 // library has nothing behind it, as in the package ziglang.
-SimdLevel best_level() {
+SimdLevel level_of_processor() {
 #ifdef NGRAMSTAT_X86
     constexpr unsigned kYmm = 0x06, kZmm = 0xe6;
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -34,6 +35,11 @@ SimdLevel best_level() {
     if ((ebx & bit_AVX2) != 0 && (kept & kYmm) == kYmm) return SimdLevel::avx2;
 #endif
     return SimdLevel::scalar;
+}
+
+SimdLevel best_level() {
+    static const SimdLevel level = level_of_processor();
+    return level;
 }
 
 }  // namespace
