@@ -21,7 +21,8 @@ from ngramstat.kernels import count_pairs
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sharding.correlations import LagRounds
 from ngramstat.sharding.count_files import StoredPairs
-from ngramstat.sharding.ngrams import NgramSender
+from ngramstat.sharding.files import RoundFiles
+from ngramstat.sharding.ngrams import NgramSender, SentWindows
 from ngramstat.sharding.plan import ShardPlan
 from ngramstat.sharding.rounds import ShardRounds, measure_shards
 
@@ -313,6 +314,27 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     there.describe(0, shards[0])
     with pytest.raises(InputError, match="belongs to another plan or text"):
         there.count(0, shards[0])
+
+
+def test_a_file_under_the_name_of_another_is_refused(tmp_path):
+    files = RoundFiles(tmp_path, "plan")
+    for number in (1, 2):
+        files.save(SentWindows(number), "sent", number)
+    (tmp_path / "sent-000001.npz").replace(tmp_path / "sent-000002.npz")
+    with pytest.raises(InputError, match=r"sent-000002\.npz: is damaged"):
+        files.load(SentWindows, "sent", 2)
+
+
+def test_any_changed_bit_of_a_header_has_its_file_made_again(tmp_path):
+    files = RoundFiles(tmp_path, "plan")
+    files.save(SentWindows(1), "sent", 1)
+    path = tmp_path / "sent-000001.npz"
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(bytes(b ^ (k == position) for k, b in enumerate(whole)))
+        files.has("sent", 1)  # True or False, and no other error
+    path.write_bytes(whole)
+    assert files.has("sent", 1)
 
 
 def test_finished_files_are_not_made_again(tmp_path):

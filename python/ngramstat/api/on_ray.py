@@ -162,12 +162,12 @@ def _compute(
     with Progress(len(parts), "parts", unit="parts", enabled=progress) as bar:
         while True:
             for batch in left:
-                wanted = _wanted(batch, computer)
-                bar.skip(len(batch.parts) - len(wanted))
-                if wanted:
-                    keys = [part.key for part in wanted]
+                claimed = _claimed(batch, computer)
+                bar.skip(len(batch.parts) - len(claimed))
+                if claimed:
+                    keys = [part.key for part in claimed]
                     reference = task.remote(shared, batch.source.kind, keys)
-                    sent[reference] = replace(batch, parts=tuple(wanted))
+                    sent[reference] = replace(batch, parts=tuple(claimed))
                 if len(sent) >= _WAITING * cluster.tasks:
                     break
             if not sent:
@@ -180,7 +180,7 @@ def _compute(
                 bar.advance(1)
 
 
-def _wanted(batch: Batch, computer: PartComputer) -> list[Part]:
+def _claimed(batch: Batch, computer: PartComputer) -> list[Part]:
     """The parts of a batch that are neither there nor claimed by another process; now claimed."""
     if batch.whole is not None and computer.is_there(*batch.whole):
         return []
@@ -232,9 +232,9 @@ def _compute_batch(shared: tuple[str, _Work], kind: str, keys: Sequence[Any]) ->
         raise InputError(f"ngramstat {__version__} is installed there, and {version} here")
     prepared = _prepared(_Frozen(work))
     source = next(source for source in _sources(prepared.stages()) if source.kind == kind)
-    wanted = [part for part in source.parts() if part.key in list(keys)]
+    asked = [part for part in source.parts() if part.key in list(keys)]
     with prepared.computing() as computer:
-        values = computer.compute(source, wanted, _NoProgress())
+        values = computer.compute(source, asked, _NoProgress())
         return [value for _, value in values]
 
 

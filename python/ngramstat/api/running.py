@@ -15,11 +15,10 @@ from ngramstat.api.options import MeasureOptions, StageOptions
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
-from ngramstat.kernels import build_info, simd_level
 from ngramstat.results import PARTS, RUN_FILE, RunResult
 from ngramstat.runtime.gpus import open_gpus
 from ngramstat.runtime.locks import sole_writer
-from ngramstat.runtime.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
+from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.usage import UsageLog
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
@@ -27,10 +26,10 @@ from ngramstat.stages.cache import PartCache, corpus_identity
 from ngramstat.stages.claims import Claims
 from ngramstat.stages.computing import PartComputer
 from ngramstat.stages.plan import require_memory
+from ngramstat.stages.provenance import provenance
 from ngramstat.stages.runner import Runner
 from ngramstat.stages.share_runner import ShareDone, ShareRunner
 from ngramstat.stages.stage import Stage
-from ngramstat.version import __version__
 
 __all__ = ["PreparedRun", "run", "run_share"]
 
@@ -69,7 +68,7 @@ def _run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
         },
         settings=prepared.settings,
         provenance={
-            **_provenance(workspace, time.monotonic() - started),
+            **provenance(workspace, time.monotonic() - started),
             "stages": usage.to_dicts(),
         },
         correlations=pair_result,
@@ -196,21 +195,6 @@ class PreparedRun:
         ):
             yield PartComputer(self.cache, claims, workspace)
             claims.remove_dead()
-
-
-def _provenance(workspace: Workspace, seconds: float) -> dict[str, Any]:
-    """What made a result: version, machine, time and memory."""
-    return {
-        "version": __version__,
-        "commit": build_info()["commit"] or None,
-        "backend": workspace.gpus.name,
-        "gpus": [gpu.name for gpu in workspace.gpus.devices],
-        "simd": simd_level(),
-        "threads": workspace.threads,
-        "memory_limit_bytes": workspace.memory_limit,
-        "seconds": round(seconds, 3),
-        "peak_rss_bytes": peak_rss_bytes(),
-    }
 
 
 def _tokens_of_earlier_run(directory: Path) -> Sequence[float]:

@@ -328,8 +328,17 @@ def write_csv(
         file.write(encoded(text.getvalue()))
 
 
-def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    path: str | PathLike[str], names: Sequence[str] | None = None
+) -> dict[str, NDArray[Any]]:
     """Read a file written by `write_arrays`; no code in it is executed.
+
+    Parameters
+    ----------
+    path
+        The file to read; it is not trusted.
+    names : sequence of str, optional
+        The arrays to read; by default all of them.
 
     Raises
     ------
@@ -340,7 +349,7 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     try:
         # Opened here, because np.load leaves a damaged file open when it fails.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return {name: file[name] for name in (file.files if names is None else names)}
     except MemoryError:
         raise
     # zipfile and numpy raise what comes of a changed bit: NotImplementedError of an unknown

@@ -148,10 +148,10 @@ def remove_abandoned(directory: Path, name: Callable[[str], object] | re.Pattern
     name
         The pattern of their whole names, or a function of the name.
     """
-    wanted = name.fullmatch if isinstance(name, re.Pattern) else name
+    matches = name.fullmatch if isinstance(name, re.Pattern) else name
     with contextlib.suppress(OSError):
         with os.scandir(directory) as entries:
-            found = [entry.path for entry in entries if wanted(entry.name)]
+            found = [entry.path for entry in entries if matches(entry.name)]
         for path in found:
             with contextlib.suppress(OSError):
                 _remove_unless_held(path)

@@ -1,24 +1,21 @@
 """The files that rounds leave for each other: arrays of one dataclass with a checksum.
 
 A file is there only as a whole (it is renamed into place), says what it is and which plan it
-belongs to, and is refused where its bytes have changed.
+belongs to, and is refused where its bytes or its name have changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import read_arrays, write_arrays
-from ngramstat.stages.codec import from_arrays, to_arrays
+from ngramstat.stages.codec import from_arrays, sealed, to_arrays, unsealed
 
 __all__ = ["RoundFiles"]
 
@@ -56,9 +53,8 @@ class RoundFiles:
         if not path.is_file():
             return False
         try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                found = json.loads(file[_HEADER].tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            found = json.loads(read_arrays(path, [_HEADER])[_HEADER].tobytes())
+        except (InputError, ValueError):
             return False
         return isinstance(found, dict) and found.get("plan") == self._plan
 
@@ -70,15 +66,11 @@ class RoundFiles:
         NgramstatError
             Writing failed.
         """
-        arrays = {name: np.asarray(array) for name, array in to_arrays(value).items()}
-        header = {
-            "format": _FORMAT,
-            "kind": type(value).__name__,
-            "plan": self._plan,
-            "sha256": _checksum(arrays),
-        }
+        header = {"format": _FORMAT, "kind": type(value).__name__, "plan": self._plan}
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        write_arrays(self._file(kind, numbers), {**arrays, _HEADER: text})
+        arrays = {name: np.asarray(array) for name, array in to_arrays(value).items()}
+        path = self._file(kind, numbers)
+        write_arrays(path, sealed({**arrays, _HEADER: text}, path.name))
 
     def load(self, value: type[Value], kind: str, *numbers: int) -> Value:
         """Read what `save` wrote.
@@ -93,8 +85,8 @@ class RoundFiles:
             raise InputError(f"{path}: is missing; an earlier round has not written it")
         arrays = read_arrays(path)
         try:
-            header = json.loads(arrays.pop(_HEADER).tobytes())
-            found = {name: str(header[name]) for name in ("format", "kind", "plan", "sha256")}
+            header = json.loads(arrays[_HEADER].tobytes())
+            found = {name: str(header[name]) for name in ("format", "kind", "plan")}
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: is no file of a round of shards") from error
         if found["format"] != _FORMAT or found["kind"] != value.__name__:
@@ -106,19 +98,12 @@ class RoundFiles:
             raise InputError(
                 f"{path}: belongs to another plan or text of the shards; repeat its round"
             )
-        if found["sha256"] != _checksum(arrays):
-            raise InputError(f"{path}: is damaged (checksum); remove it and repeat its round")
-        return from_arrays(value, arrays)
+        try:
+            return from_arrays(value, unsealed(arrays, path.name))
+        except ValueError as error:
+            raise InputError(
+                f"{path}: is damaged (checksum); remove it and repeat its round"
+            ) from error
 
     def _file(self, kind: str, numbers: tuple[int, ...]) -> Path:
         return self.path(kind, *numbers).with_suffix(".npz")
-
-
-def _checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Of names, types, shapes and contents."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data if array.size else b"")
-    return digest.hexdigest()

@@ -16,10 +16,9 @@ from typing import Any
 from ngramstat.corpus import Corpus
 from ngramstat.entropy.counts import chao_shen, miller_madow, plug_in
 from ngramstat.errors import InputError
-from ngramstat.kernels import NgramStatistics, build_info, simd_level
+from ngramstat.kernels import NgramStatistics
 from ngramstat.results import RUN_FILE, RunResult
 from ngramstat.runtime.files import write_json
-from ngramstat.runtime.resources import peak_rss_bytes
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sharding.correlations import LagRounds, ShardPasses
 from ngramstat.sharding.description import ShardDescription
@@ -27,7 +26,7 @@ from ngramstat.sharding.files import RoundFiles
 from ngramstat.sharding.layout import Layout
 from ngramstat.sharding.ngrams import NgramRounds, NgramSender
 from ngramstat.sharding.plan import ShardPlan
-from ngramstat.version import __version__
+from ngramstat.stages.provenance import provenance
 
 __all__ = ["ENTROPIES_FILE", "ShardRounds", "measure_shards"]
 
@@ -140,7 +139,8 @@ class ShardRounds:
                 ],
             },
             settings=self.plan.settings(),
-            provenance={**self._provenance(), "seconds": round(time.monotonic() - started, 3)},
+            # Of the last round.
+            provenance=provenance(self._workspace, time.monotonic() - started),
             correlations=found,
         )
         try:
@@ -150,18 +150,6 @@ class ShardRounds:
         write_json(output / ENTROPIES_FILE, _counted_entropies(counts))
         result.save(output / RUN_FILE)
         return result
-
-    def _provenance(self) -> dict[str, Any]:
-        """What made the result; the time is that of the last round."""
-        return {
-            "version": __version__,
-            "commit": build_info()["commit"] or None,
-            "backend": "cpu",
-            "simd": simd_level(),
-            "threads": self._workspace.threads,
-            "memory_limit_bytes": self._workspace.memory_limit,
-            "peak_rss_bytes": peak_rss_bytes(),
-        }
 
 
 def _counted_entropies(counts: NgramStatistics) -> dict[str, Any]:

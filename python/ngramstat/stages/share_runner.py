@@ -67,13 +67,13 @@ class ShareRunner:
         source = batches[0].source
         parts = source.parts()
         left = [part.key for batch in batches if self._is_left(batch) for part in batch.parts]
-        wanted = [part for part in parts if part.key in left]
+        missing = [part for part in parts if part.key in left]
         others = _Others(self._computer, source, parts)
         total = sum(part.work for part in parts)
         computed = 0
         with Progress(total, source.name, unit=source.unit, enabled=self._progress) as bar:
             bar.skip(others.more())
-            for part, _ in self._computer.compute(source, wanted, bar):
+            for part, _ in self._computer.compute(source, missing, bar):
                 others.leave_out(part)
                 bar.skip(others.more())
                 computed += 1
