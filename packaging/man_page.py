@@ -110,8 +110,8 @@ def synopsis(name: str, command: click.Command) -> str:
     words = [
         (p.metavar or str(p.name).upper()) + ("..." if p.nargs == -1 else "") for p in arguments
     ]
-    if isinstance(command, click.Group):
-        words.append("COMMAND")
+    if isinstance(command, click.Group) and command.list_commands(click.Context(command)):
+        words = [f"{words[0]}|COMMAND", *words[1:]] if words else ["COMMAND"]
     return f'.SS "{roff(" ".join([name, *words]))}"\n'
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import ngramstat
 from ngramstat.cli import main
-from ngramstat.cli.command import Command
+from ngramstat.cli.command import Command, Group, GroupWithDefault, names_too
 from ngramstat.runtime.files import read_json, write_json
 from ngramstat.runtime.text import encoded, readable, shell_word
 from test_cli import error, run
@@ -54,8 +54,10 @@ def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tupl
     """The names of all commands, those of `synthesize` included."""
     found = []
     for name, command in members(group).items():
-        inner = commands(command, (*path, name)) if isinstance(command, click.Group) else []
-        found += inner or [(*path, name)]
+        if isinstance(command, Command):  # `theories` is one, and has others
+            found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
     return found
 
 
@@ -96,8 +98,9 @@ def test_every_command_has_a_summary_examples_and_headings(path):
     for example in command.examples:
         words = example.split()[1:]
         target: click.Command = main
-        while isinstance(target, click.Group):
+        while isinstance(target, click.Group) and words[0] in members(target):
             target = members(target)[words.pop(0)]
+        assert isinstance(target, Command)
         given = {word.split("=")[0] for word in words if word.startswith("--")}
         assert given <= {name for p in target.params for name in (*p.opts, *p.secondary_opts)}
 
@@ -138,6 +141,66 @@ def test_completion():
     shell |= {"COMP_WORDS": "ngramstat measure --protocol ", "COMP_CWORD": "3"}
     result = CliRunner().invoke(main, env=shell, prog_name="ngramstat")
     assert result.stdout.split() == ["plain,default", "plain,paper"]
+
+
+@click.group(cls=Group, context_settings={"auto_envvar_prefix": "SHOW"})
+def top() -> None:
+    """Commands for the tests below."""
+
+
+@top.command(cls=GroupWithDefault, examples=["show both PLACE"])
+@click.argument("place", shell_complete=names_too)
+@click.option("--size", default=1, show_default=True)
+def both(place: str, size: int) -> None:
+    """Show the place and the size."""
+    click.echo(f"{place} {size}")
+
+
+@both.command(examples=["show both other"])
+@click.option("--size", default=2)
+def other(size: int) -> None:
+    """Show the size."""
+    click.echo(f"other {size}")
+
+
+def shown(*words: str, code: int = 0, **options) -> str:
+    result = CliRunner().invoke(top, words, prog_name="show", **options)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_a_command_with_commands_of_its_own():
+    assert shown("both", "here") == "here 1\n"
+    assert (
+        shown("both", "here", "--size", "3") == shown("both", "--size", "3", "here") == "here 3\n"
+    )
+    assert shown("both", "other") == "other 2\n"
+    assert shown("both", "./other") == "./other 1\n"
+    assert shown("both", "other", "--size", "3") == "other 3\n"
+    assert "unexpected extra argument" in shown("both", "here", "other", code=2)
+    assert "Missing argument 'PLACE'" in shown("both", code=2)
+    # Variables and defaults of the one are not those of the other.
+    env = {"SHOW_BOTH_SIZE": "5", "SHOW_BOTH_OTHER_SIZE": "6"}
+    assert shown("both", "here", env=env) + shown("both", "other", env=env) == "here 5\nother 6\n"
+    given = {"both": {"size": "7", "other": {"size": "8"}}}
+    assert shown("both", "here", default_map=given) == "here 7\n"
+    assert shown("both", "other", default_map=given) == "other 8\n"
+
+
+def test_help_and_completion_of_a_command_with_commands_of_its_own():
+    text = shown("both", "--help")
+    assert text.startswith("Usage: show both [OPTIONS] PLACE\n       show both COMMAND [ARGS]...\n")
+    for part in ("--size INTEGER", "Commands:\n  other  Show the size.", "  show both PLACE\n"):
+        assert part in text
+    assert shown("both", "other", "--help").startswith("Usage: show both other [OPTIONS]\n")
+    shell = {"_SHOW_COMPLETE": "bash_complete"}
+    for words, expected in [
+        ("both o", "other"),
+        ("both other --s", "--size"),
+        ("both --s", "--size"),
+    ]:
+        env = {**shell, "COMP_WORDS": f"show {words}", "COMP_CWORD": str(len(words.split()))}
+        assert shown(env=env).split() == [f"plain,{expected}"]
 
 
 # --- defaults -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from ngramstat.cli.console import (
     EXIT_FAILED,
@@ -26,7 +27,7 @@ from ngramstat.cli.interruption import signals_interrupt
 from ngramstat.cli.plain_numbers import in_plain_digits
 from ngramstat.errors import InputError, NgramstatError, options_as_typed
 
-__all__ = ["Command", "Group", "Member", "command", "under"]
+__all__ = ["Command", "Group", "GroupWithDefault", "Member", "command", "names_too", "under"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -170,8 +171,9 @@ class Group(click.Group):
             )
             for name in self.list_commands(ctx)
         ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     @options_as_typed()
     @shows_notes()
@@ -208,7 +210,7 @@ class Group(click.Group):
         except NgramstatError as error:
             fail(str(error), EXIT_FAILED)
         except KeyboardInterrupt as error:
-            called = self.commands.get(ctx.invoked_subcommand or "")
+            called = self.commands.get(ctx.invoked_subcommand or "", self)
             resumes = isinstance(called, Command) and called.resumes
             fail_by_interruption(error, _RESUMES if resumes else _STARTS_OVER)
         except OSError as error:
@@ -217,6 +219,53 @@ class Group(click.Group):
             fail_by_system(error)
         except (ImportError, MemoryError, RuntimeError) as error:
             fail_for_want_of_memory(error)
+
+
+class GroupWithDefault(Group, Command):
+    """A command that has others of its own: `theories RUN`, and beside it `theories solvable`.
+
+    If the first argument is the name of one of them, it is called, and otherwise the command
+    itself, whose options, variables of the environment and table in the file of --config are those
+    of a command without any. An argument that has the name of a command is typed as ./name.
+    """
+
+    def __init__(self, *args: Any, **extra: Any) -> None:
+        super().__init__(*args, invoke_without_command=True, **extra)
+        # Options of the command itself may stand after its arguments, as those of any command.
+        self.allow_interspersed_args, self.allow_extra_args = True, False
+        self._others = Group(self.name, members=self.members, commands=self.commands)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """That of the group alone where one of its commands is called."""
+        if args and args[0] in {*self.members, *self.commands}:
+            return self._others.make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Those of the command itself."""
+        return Command.collect_usage_pieces(self, ctx)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Two lines: the command itself, and its commands."""
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)))
+        if self.list_commands(ctx):
+            formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...", prefix="       ")
+
+
+def names_too(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Completion of the first argument of a `GroupWithDefault`: its commands, and its values."""
+    assert isinstance(ctx.command, click.Group)
+    names = [name for name in ctx.command.list_commands(ctx) if name.startswith(incomplete)]
+    values = parameter.type.shell_complete(ctx, parameter, incomplete)
+    return [*map(CompletionItem, names), *values]
 
 
 def _usage_message(error: click.UsageError) -> str:

@@ -65,7 +65,7 @@ _COMMANDS = {
         "Write one HTML page of several runs: beta and gamma with lines of equal alpha.",
     ),
     "theories": Member(
-        "ngramstat.cli.predict:theories",
+        "ngramstat.cli.theories:theories",
         "Predict the exponent by other theories, to compare with alpha = gamma / (2 beta).",
     ),
     "read": Member(
