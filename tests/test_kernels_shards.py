@@ -74,13 +74,13 @@ def test_sums_of_parts_add_up(parts, lag, across):
         (pairs_at(last, lag, last[:0]), last_documents),
     )
 
-    def close(function, *arguments, join, tolerance=1e-12):
+    def close(function, *arguments, join):
         expected = function(pairs_at(tokens, lag), *arguments, whole, **by)
         parts = [function(pairs, *arguments, documents, **by) for pairs, documents in of_parts]
         if not isinstance(expected, tuple):
             expected, parts = (expected,), [(part,) for part in parts]
         for wanted, *got in zip(expected, *parts, strict=True):
-            np.testing.assert_allclose(join(got), wanted, rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(join(got), wanted, rtol=1e-12, atol=1e-12)
 
     def by_document(pairs, *arguments, by, across):
         return kernels.sum_pairs_by_document(pairs, *arguments, across=across)
@@ -90,8 +90,7 @@ def test_sums_of_parts_add_up(parts, lag, across):
     added = {"join": lambda got: got[0] + got[1]}
     close(kernels.count_pairs_by_class, **added)
     close(kernels.multiply_pairs_by_class, *sets, **added)
-    # Its sums are of single precision, some thousand pairs at a time.
-    close(kernels.bilinear_forms_by_class, *blocks, **added, tolerance=3e-5)
+    close(kernels.bilinear_forms_by_class, *blocks, **added)
     for transposed in (True, False):
         close(
             lambda *arguments, **options: kernels.multiply_pairs(

@@ -125,10 +125,6 @@ def test_pair_counts_of_shards_add_up_to_those_of_the_corpus(measured):
                 np.testing.assert_array_equal(a, b)
 
 
-# Third moments are sums of single precision, some 10^5 pairs at a time, which shards cut elsewhere.
-THIRD_MOMENTS, TOLERANCE_OF_THIRD = {"debiased", "debiased_error", "left_out"}, 1e-6
-
-
 def numbers_of(measurement: LagMeasurement) -> dict[str, object]:
     """All fields, those of dataclasses among them by both names."""
     found = {}
@@ -147,10 +143,8 @@ def assert_equal_measurements(found: LagMeasurement, expected: LagMeasurement) -
         if not np.issubdtype(np.asarray(wanted).dtype, np.floating):
             np.testing.assert_array_equal(others[name], wanted, err_msg=name)
             continue
-        of_third = name.split(".")[-1] in THIRD_MOMENTS
-        tolerance = TOLERANCE_OF_THIRD if of_third else 1e-12
         np.testing.assert_allclose(
-            others[name], wanted, rtol=tolerance, atol=tolerance * expected.norm, err_msg=name
+            others[name], wanted, rtol=1e-12, atol=1e-12 * expected.norm, err_msg=name
         )
 
 

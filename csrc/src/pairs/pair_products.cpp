@@ -223,21 +223,25 @@ void for_class_runs(const PairsAtLag<Token>& pairs, const LabelledSegments& segm
     }
 }
 
-// Some reals, at most a line of them.
+// Adds some doubles, or floats, to doubles.
 template <class Real, int kReals, int kBytes>
-struct ShortRow {
+struct RowAdder {
 #if defined(__GNUC__) || defined(__clang__)
-    static constexpr int kRowBytes = kReals * int{sizeof(Real)};
+    static constexpr int kRowBytes = kReals * int{sizeof(double)};
     static constexpr int kRegisterBytes = kBytes < kRowBytes ? kBytes : kRowBytes;
-    using Unaligned = typename VectorOf<Real, kRegisterBytes>::Unaligned;
-    static void add(Real* to, const Real* from) {
-        auto* target = reinterpret_cast<Unaligned*>(to);
-        const auto* source = reinterpret_cast<const Unaligned*>(from);
-        for (int p = 0; p < kRowBytes / kRegisterBytes; ++p) target[p] += source[p];
+    static constexpr int kPerRegister = kRegisterBytes / int{sizeof(double)};
+    using Sums = VectorOf<double, kRegisterBytes>;
+    using Source = typename VectorOf<Real, kPerRegister* int{sizeof(Real)}>::Unaligned;
+    static void add(double* to, const Real* from) {
+        auto* target = reinterpret_cast<typename Sums::Unaligned*>(to);
+        const auto* source = reinterpret_cast<const Source*>(from);
+        for (int p = 0; p < kReals / kPerRegister; ++p) {
+            target[p] += __builtin_convertvector(source[p], typename Sums::Aligned);
+        }
     }
 #else
-    static void add(Real* to, const Real* from) {
-        for (int k = 0; k < kReals; ++k) to[k] += from[k];
+    static void add(double* to, const Real* from) {
+        for (int k = 0; k < kReals; ++k) to[k] += static_cast<double>(from[k]);
     }
 #endif
 };
@@ -251,7 +255,7 @@ struct AddPairs {
     template <int kBytes>
     static void run(const Token* left, const Token* right, Index n, const double* of_left,
                     const double* of_right, double* cells) {
-        using Row = ShortRow<double, kHalfCell, kBytes>;
+        using Row = RowAdder<double, kHalfCell, kBytes>;
         for (Index i = 0; i < n; ++i) {
             const Index a = left[i], b = right[i];
             Row::add(cells + a * kCell, of_right + b * kHalfCell);
@@ -455,29 +459,18 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
 
 namespace {
 
-// Pairs whose sums are of single precision before they are added to those of doubles.
-constexpr Index kSinglePairs = 1 << 18;
-
-// sums[left[i]] += rows[right[i]], for rows of a block for each kind.
+// sums[left[i]] += rows[right[i]], for rows of a block for each kind. Sums of floats would be
+// faster, but depend on where the text is cut into shards by a millionth.
 template <class Token, int kKinds>
 struct AddRows {
     template <int kBytes>
     static void run(const Token* left, const Token* right, Index n, const float* rows,
-                    float* sums) {
+                    double* sums) {
         constexpr int kRow = kKinds * int{kBlockSize};
         for (Index i = 0; i < n; ++i) {
-            ShortRow<float, kRow, kBytes>::add(sums + Index{left[i]} * kRow,
+            RowAdder<float, kRow, kBytes>::add(sums + Index{left[i]} * kRow,
                                                rows + Index{right[i]} * kRow);
         }
-    }
-};
-
-// Moves sums of floats to those of doubles.
-struct MoveSums {
-    template <int kBytes>
-    static void run(float* from, double* to, Index n) {
-        for (Index i = 0; i < n; ++i) to[i] += from[i];
-        std::fill_n(from, n, 0.0F);
     }
 };
 
@@ -510,47 +503,6 @@ std::vector<float> rows_of_kinds(const float* vectors, Index vocab_size, Index n
     return rows;
 }
 
-// J b of the pairs of one class after the other, for the blocks of all kinds.
-template <class Token>
-class RowSums {
-  public:
-    RowSums(Index vocab_size, Index n_kinds)
-        : add_(n_kinds == 1 ? built_for_level<AddRows<Token, 1>>()
-                            : built_for_level<AddRows<Token, 2>>()),
-          singles_(static_cast<std::size_t>(vocab_size * n_kinds * kBlockSize)),
-          sums_(singles_.size()) {}
-
-    // Adds the rows of the right tokens of n pairs to those of their left tokens.
-    void add(const Token* left, const Token* right, Index n, const float* rows) {
-        while (n > 0) {
-            const Index some = std::min(n, kSinglePairs - pending_);
-            add_(left, right, some, rows, singles_.data());
-            left += some;
-            right += some;
-            n -= some;
-            pending_ += some;
-            if (pending_ == kSinglePairs) flush();
-        }
-    }
-    const std::vector<double>& sums() {
-        flush();
-        return sums_;
-    }
-    void clear() { std::fill(sums_.begin(), sums_.end(), 0.0); }
-
-  private:
-    void flush() {
-        move_(singles_.data(), sums_.data(), static_cast<Index>(sums_.size()));
-        pending_ = 0;
-    }
-
-    typename BuiltFor<AddRows<Token, 1>>::Function add_;
-    typename BuiltFor<MoveSums>::Function move_ = built_for_level<MoveSums>();
-    std::vector<float> singles_;
-    std::vector<double> sums_;
-    Index pending_ = 0;
-};
-
 }  // namespace
 
 template <class Token>
@@ -573,16 +525,20 @@ std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Inde
                         rows_of_kinds(vectors, vocab_size, n_kinds, n_kinds)});
     }
     const auto add_forms = built_for_level<AddForms>();
-    const auto make_sums = [&] { return RowSums<Token>(vocab_size, n_kinds); };
-    parallel_with(n_classes, threads, make_sums, [&](Index k, RowSums<Token>& row_sums) {
+    const auto add_rows =
+        n_kinds == 1 ? built_for_level<AddRows<Token, 1>>() : built_for_level<AddRows<Token, 2>>();
+    const auto make_sums = [&] {
+        return std::vector<double>(static_cast<std::size_t>(vocab_size * n_kinds * kBlockSize));
+    };
+    parallel_with(n_classes, threads, make_sums, [&](Index k, std::vector<double>& sums) {
         const Index set = k / (n_classes / sets);
         // J b, from which the forms follow without another pass.
-        row_sums.clear();
+        std::fill(sums.begin(), sums.end(), 0.0);
         for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
-            row_sums.add(left, left + pairs.lag, last - first, rows[set][inside ? 1 : 0].data());
+            add_rows(left, left + pairs.lag, last - first, rows[set][inside ? 1 : 0].data(),
+                     sums.data());
         });
-        const auto& sums = row_sums.sums();
         for (Index kind = 0; kind < n_kinds; ++kind) {
             add_forms(a.data() + set * set_size + kind * kBlockSize,
                       sums.data() + kind * kBlockSize, vocab_size, n_kinds * kBlockSize,

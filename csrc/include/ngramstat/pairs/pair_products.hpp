@@ -76,8 +76,7 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
 
 // For the pairs of each kind and class, with kBlockSize vectors a_0 .. a_7 on the left and b_0 ..
 // b_7 on the right (n_sets x vocab_size x n_kinds x kBlockSize floats, sets as above), the sums of
-// a_c[x_i] * b_k[x_{i+lag}] for all c and k: n_kinds x n_classes x kBlockSize x kBlockSize. Sums of
-// b over the pairs of each x_i are of floats for 2^18 pairs at a time, and of doubles above.
+// a_c[x_i] * b_k[x_{i+lag}] for all c and k: n_kinds x n_classes x kBlockSize x kBlockSize.
 template <class Token>
 std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
                                             std::span<const float> a, std::span<const float> b,
