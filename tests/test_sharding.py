@@ -176,7 +176,7 @@ def test_the_result_of_shards_is_that_of_the_corpus(measured):
     np.testing.assert_array_equal(found.crossing_share, expected.crossing_share)
     np.testing.assert_array_equal(found.left_types, expected.left_types)
     np.testing.assert_array_equal(found.norm, expected.norm)
-    np.testing.assert_allclose(found.norm_debiased, expected.norm_debiased, rtol=TOLERANCE_OF_THIRD)
+    np.testing.assert_allclose(found.norm_debiased, expected.norm_debiased, rtol=1e-12)
     assert found.periodic == expected.periodic
     assert found.beta.reason == expected.beta.reason
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ngramstat/base/id_set.hpp"
+#include "ngramstat/base/page_cache.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
 
@@ -110,6 +111,9 @@ struct RowCounter {
     }
 };
 
+// Positions between two looks at the memory.
+constexpr Index kBetweenReleases = 4096;
+
 // Feeds every pair of one group of positions at one lag to visit(right token, is_across).
 template <class Token, class Position, class Visit>
 void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& index, Index group,
@@ -123,9 +127,14 @@ void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& ind
         positions.begin();
     if (n == 0) return;  // the lag may reach past the stream, where no pointer may point
     const Token* shifted = tokens.data() + lag;
-    for (Index k = 0; k < n; ++k) {
-        if (k + kPrefetchAhead < n) prefetch(shifted + positions[k + kPrefetchAhead]);
-        visit(shifted[positions[k]], static_cast<Index>(remaining[k]) < lag);
+    // The positions of one token are all over the stream, and each may bring in a page.
+    for (Index first = 0; first < n; first += kBetweenReleases) {
+        const Index end = std::min(n, first + kBetweenReleases);
+        for (Index k = first; k < end; ++k) {
+            if (k + kPrefetchAhead < n) prefetch(shifted + positions[k + kPrefetchAhead]);
+            visit(shifted[positions[k]], static_cast<Index>(remaining[k]) < lag);
+        }
+        release_pages_if_needed();
     }
 }
 
@@ -157,6 +166,7 @@ void add_pairs_of_token(std::span<const Token> tokens, const Documents& document
             ++count;
         }
         i = std::min(part.last, ends[d]);
+        release_pages_if_needed();
     }
 }
 

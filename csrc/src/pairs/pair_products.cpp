@@ -594,6 +594,7 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
         const Token* right = left + pairs.lag;
         add(transposed ? right : left, transposed ? left : right, lefts.last - lefts.first, weight,
             x.data(), sums.data());
+        release_pages_if_needed();
     };
     parallel_for(runs, threads, [&](Index run) {
         partial[run].assign(size, 0.0);

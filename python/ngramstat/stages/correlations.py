@@ -62,7 +62,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 4
+    version = 5
     unit = "lags"
     value = LagMeasurement
 

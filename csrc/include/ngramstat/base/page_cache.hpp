@@ -19,8 +19,9 @@ struct MappedFile {
 // lost. An empty list stops this. A mapping must be removed from the list before it is unmapped.
 void set_releasable_mappings(std::vector<MappedFile> mappings, std::size_t threshold);
 
-// Releases the pages if the RSS exceeds the threshold. Workers call it between tasks: it looks at
-// the RSS at most every 2 ms, and otherwise costs next to nothing.
+// Releases the pages if the RSS exceeds the threshold. Workers call it between tasks, and within
+// those that read much of a file: it looks at the RSS at most every half millisecond, and otherwise
+// costs next to nothing.
 void release_pages_if_needed();
 
 // The same before an allocation, if the RSS and `bytes` together exceed the threshold.
