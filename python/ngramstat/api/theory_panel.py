@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def theories(
     corpus: CorpusLike | None = None,
     validation: str | PathLike[str] | None = None,
     curves: Paths | CurveTable | None = None,
+    limit: float | None = None,
     longest: int = 4,
     seed: int = 0,
     rng: int | np.random.Generator | None = None,
@@ -59,6 +61,9 @@ def theories(
         Directory or file of `validate`; predictions are compared with its measured exponents.
     curves : path, paths or CurveTable, optional
         Measured losses, for the same: as for `predict`.
+    limit : float, optional
+        Loss that the curves approach, nats per token, where it is known, as in worlds with an exact
+        entropy. By default it is fitted.
     longest : int
         k-grams of 1 .. longest tokens are counted, at most 16.
     seed, rng, threads, memory_limit, backend, gpu_memory, progress
@@ -67,8 +72,11 @@ def theories(
     Raises
     ------
     InputError
-        The corpus given is another than the run's, or a file cannot be read.
+        The corpus given is another than the run's, a file cannot be read, or there is a limit
+        without curves.
     """
+    if limit is not None and (curves is None or not math.isfinite(limit)):
+        raise InputError("limit: needs curves of losses, and a number of nats per token")
     result = run if isinstance(run, RunResult) else load_run(run)
     longest, seed = as_integer("longest", longest), as_seed(seed, rng)
     show = shows_progress(progress)
@@ -78,7 +86,8 @@ def theories(
     if near is not None and not near.is_dir():
         near = near.parent
     source = _corpus_of(result, corpus, near)
-    measured = _measured_alphas(validation, curves, result.corpus.get("sha256"))
+    measured = [] if validation is None else _of_validation(Path(validation), result)
+    measured += [] if curves is None else _of_curves(curves, limit)
     growth: Growth | str = NO_CORPUS
     spectra = None
     if source is not None:
@@ -129,24 +138,25 @@ def _corpus_of(run: RunResult, given: CorpusLike | None, near: Path | None) -> C
     return corpus
 
 
-def _measured_alphas(
-    validation: str | PathLike[str] | None, curves: Paths | CurveTable | None, sha256: Any
-) -> list[MeasuredAlpha]:
-    measured: list[MeasuredAlpha] = []
-    if validation is not None:
-        path = Path(validation)
-        result = ValidationResult.load(path)
-        if sha256 is not None and result.corpus.get("sha256") not in (None, sha256):
-            raise InputError(f"{path}: was trained on another corpus than that of the run")
-        gates_hold = all(gate.passed is not False for gate in result.gates)
-        measured += [
-            MeasuredAlpha(f"validation, {c.name}", c.name, c.measured, gates_hold)
-            for c in result.comparisons
-        ]
-    if curves is not None:
-        table = curves if isinstance(curves, CurveTable) else read_curves(curves)
-        best = lower_envelope(table.tokens, table.loss)
-        tokens, losses = table.tokens[best], table.loss[best]
-        measured.append(MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses)))
-        measured.append(MeasuredAlpha("curves, limit", "limit", alpha_with_limit(tokens, losses)))
-    return measured
+def _of_validation(path: Path, run: RunResult) -> list[MeasuredAlpha]:
+    result, sha256 = ValidationResult.load(path), run.corpus.get("sha256")
+    if sha256 is not None and result.corpus.get("sha256") not in (None, sha256):
+        raise InputError(f"{path}: was trained on another corpus than that of the run")
+    gates_hold = all(gate.passed is not False for gate in result.gates)
+    return [
+        MeasuredAlpha(f"validation, {c.name}", c.name, c.measured, gates_hold)
+        for c in result.comparisons
+    ]
+
+
+def _of_curves(curves: Paths | CurveTable, limit: float | None) -> list[MeasuredAlpha]:
+    table = curves if isinstance(curves, CurveTable) else read_curves(curves)
+    best = lower_envelope(table.tokens, table.loss)
+    tokens, losses = table.tokens[best], table.loss[best]
+    raw = MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses))
+    if limit is None:
+        above = MeasuredAlpha("curves, limit", "limit", alpha_with_limit(tokens, losses))
+    else:
+        alpha = alpha_of_losses(tokens, losses, entropy_rate=limit)
+        above = MeasuredAlpha("curves, known limit", "limit", alpha)
+    return [raw, above]

@@ -43,6 +43,12 @@ _COMMANDS: dict[str, Member] = {}
 )
 @curve_options
 @click.option(
+    "--limit",
+    type=float,
+    help="Loss in nats per token that the curves approach, where it is known.  "
+    "[default: it is fitted]",
+)
+@click.option(
     "--longest",
     type=click.IntRange(1, 16),
     default=4,

@@ -1,0 +1,243 @@
+"""Which theory predicts the learning curve of which learner on which world.
+
+    python benchmarks/theory_table.py --work DIR [WORLD ...]
+
+For every world: its corpus (`ngramstat synthesize`), a measurement (`ngramstat measure`), the
+losses of a learner whose limit is known, and `ngramstat theories RUN --curves LOSSES --limit LIMIT`,
+which says of every theory whether its exponent is that of the losses. Worlds that are done are not
+done again. Exits with status 1 where a theory that has to agree does not, or one agrees that must not.
+Writes benchmarks/results/theory_table.json and the table of benchmarks/theories.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bars import machine
+from ngramstat.theories.solvable import SolvableModel, simulate
+
+HERE = Path(__file__).resolve().parent
+RESULTS, PAGE = HERE / "results" / "theory_table.json", HERE / "theories.md"
+# Families of the panel's rows, in the order of the columns.
+THEORIES = ("horizon", "hilberg", "heaps", "quanta", "missing mass", "spectrum of tokens")
+
+# Losses at numbers of tokens, and the limit that they approach.
+Curve = tuple[list[tuple[float, float]], float]
+
+
+@dataclass(frozen=True)
+class World:
+    """A world, a learner, and what has to come out.
+
+    Attributes
+    ----------
+    name, learner : str
+    synthesize, measure : str
+        Arguments of the commands.
+    losses : function of (truth, run) to Curve
+    wins : tuple of str
+        Rows of the panel that have to agree with the losses.
+    loses : tuple of str
+        Theories of which no row may agree with them.
+    """
+
+    name: str
+    learner: str
+    synthesize: str
+    measure: str
+    losses: Callable[[dict[str, Any], dict[str, Any]], Curve]
+    wins: tuple[str, ...]
+    loses: tuple[str, ...]
+
+
+def memoriser(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
+    """Exact losses of the learner that remembers quanta, where it has seen few of them."""
+    known = truth["extras"]["memoriser"]
+    pairs = zip(known["tokens"], known["loss"], strict=True)
+    return [(p, loss) for p, loss in pairs if 100 <= p <= 1e5], 0.0
+
+
+def random_features(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
+    """Simulated ridgeless regression on random features of the one-hot tokens."""
+    ranks = np.arange(1.0, 8193.0)
+    spectrum = ranks ** -(1.0 + truth["parameters"]["alpha"])
+    losses = []
+    for samples in (8, 16, 32, 64, 128, 256):
+        model = SolvableModel(spectrum / spectrum.sum(), features=8 * samples, samples=samples)
+        losses.append((samples, simulate(model, draws=10)[0] * len(spectrum)))
+    return losses, 0.0
+
+
+def counted_pairs(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
+    """Held-out losses of counted bigrams, above the exact entropy."""
+    curve = run["entropies"]["learning_curve"]
+    losses = [(p, row[1]) for p, row in zip(curve["tokens"], curve["held_out"], strict=True)]
+    return losses, float(truth["entropies"]["document"]["entropy"][1])
+
+
+WORLDS = (
+    World(
+        "quanta", "remembers quanta",
+        "quanta --alpha 1 --vocab-size 1048576 --tokens 4e6",
+        "--lags 1,2,4,8 --max-context 2 --predictor kneser-ney", memoriser,
+        wins=("quanta, k=1", "missing mass, k=1"),
+        loses=("spectrum of tokens", "horizon", "hilberg"),
+    ),
+    World(
+        "the same tokens", "regression on random features",
+        "quanta --alpha 1 --vocab-size 1048576 --tokens 4e6",
+        "--lags 1,2,4,8 --max-context 2 --predictor kneser-ney", random_features,
+        wins=("spectrum of tokens",), loses=("quanta", "missing mass", "horizon", "hilberg"),
+    ),
+    World(
+        "walk on a graph", "counts pairs",
+        "graph --nodes 1000 --edges 5000 --tokens 4e6", "--max-context 2 --predictor kneser-ney",
+        counted_pairs, wins=(), loses=("horizon", "hilberg"),
+    ),
+    World(
+        "Markov chain", "counts pairs",
+        "markov --vocab-size 64 --concentration 0.2 --tokens 4e6",
+        "--max-context 2 --predictor kneser-ney",
+        counted_pairs, wins=(), loses=("horizon", "hilberg"),
+    ),
+)  # fmt: skip
+
+
+def ngramstat(arguments: str) -> None:
+    command = [sys.executable, "-m", "ngramstat", *shlex.split(arguments), "--quiet"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def judged(world: World, work: Path) -> dict[str, Any]:
+    """Exponents and agreements of one world, in files of its own that are kept."""
+    work.mkdir(parents=True, exist_ok=True)
+    corpus, run, panel = work / "corpus", work / "run", work / "theories.json"
+    losses_of = work / "losses.csv"
+    commands = [
+        f"ngramstat synthesize {world.synthesize} -o corpus",
+        f"ngramstat measure corpus {world.measure} -o run",
+    ]
+    if not (corpus / "truth.json").exists():
+        ngramstat(f"synthesize {world.synthesize} -o {shlex.quote(str(corpus))}")
+    if not (run / "run.json").exists():
+        paths = [shlex.quote(str(path)) for path in (corpus, run)]
+        ngramstat(f"measure {paths[0]} {world.measure} -o {paths[1]}")
+    truth = json.loads((corpus / "truth.json").read_text())
+    losses, limit = world.losses(truth, json.loads((run / "run.json").read_text()))
+    with losses_of.open("w", newline="") as file:
+        csv.writer(file).writerows([("tokens", "loss"), *losses])
+    told = f"--context 1 --limit {limit:.9g} --longest 3"
+    commands.append(f"ngramstat theories run --curves losses.csv {told}")
+    if not panel.exists():
+        paths = [shlex.quote(str(path)) for path in (run, losses_of, panel)]
+        ngramstat(f"theories {paths[0]} --curves {paths[1]} {told} -o {paths[2]}")
+    rows = json.loads(panel.read_text())["rows"]
+    (measured,) = (row["exponent"] for row in rows if row["name"] == "curves, known limit")
+    exponents = ("value", "low", "high", "reportable")
+    return {
+        "world": world.name, "learner": world.learner, "commands": commands,
+        "losses": losses, "limit": limit,
+        "measured": {key: measured[key] for key in exponents},
+        "theories": {
+            row["name"]: {"agreement": row["agreement"]}
+            | {key: row["exponent"][key] for key in exponents}
+            for row in rows if row["kind"] == "prediction"
+        },
+    }  # fmt: skip
+
+
+def surprises(world: World, found: dict[str, Any]) -> list[str]:
+    """What came out otherwise than it has to."""
+    agreement = {name: row["agreement"] for name, row in found["theories"].items()}
+    of_family = [(name.split(",")[0], name, agreed) for name, agreed in agreement.items()]
+    return [
+        f"{world.name}, {world.learner}: {name} does not agree"
+        for name in world.wins if agreement.get(name) != "consistent"
+    ] + [
+        f"{world.name}, {world.learner}: {name} agrees"
+        for family, name, agreed in of_family
+        if family in world.loses and agreed == "consistent"
+    ]  # fmt: skip
+
+
+def interval(exponent: dict[str, Any]) -> str:
+    if not exponent["reportable"]:
+        return "refused"
+    return f"{exponent['value']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
+
+
+def cell(found: dict[str, Any], theory: str) -> str:
+    """What a theory says of a world: the row that agrees, or else its first one."""
+    rows = {name: row for name, row in found["theories"].items() if name.split(",")[0] == theory}
+    rows.pop("horizon, finite P", None)
+    agreeing = [name for name, row in rows.items() if row["agreement"] == "consistent"]
+    name = (agreeing or list(rows))[0]
+    k = name.partition(", ")[2]
+    words = f"{interval(rows[name])}{f' ({k})' if k else ''}"
+    return f"**{words}**" if agreeing else words
+
+
+def page(results: list[dict[str, Any]]) -> str:
+    """The table as Markdown."""
+    lines = [
+        "# Which theory predicts which learner on which world",
+        "",
+        "Exponents of the loss against training tokens, with their intervals: as each theory",
+        "predicts it from the corpus, and as the losses of a learner show it. Bold: the intervals",
+        "overlap. Refused: the statistic that the theory needs has no exponent there. Of theories",
+        "that count k-grams the row stands here that agrees, or that of k = 1.",
+        "",
+        "| world, learner | losses | " + " | ".join(THEORIES) + " |",
+        "|---|---|" + "---|" * len(THEORIES),
+    ]
+    for found in results:
+        cells = [cell(found, theory) for theory in THEORIES]
+        first = f"{found['world']}, {found['learner']}"
+        lines.append(" | ".join([f"| {first}", interval(found["measured"]), *cells]) + " |")
+    lines += [
+        "",
+        "Each row by these commands; `python benchmarks/theory_table.py` runs them:",
+        "",
+    ]
+    for found in results:
+        lines += [f"**{found['world']}, {found['learner']}**", "", "```console"]
+        lines += [f"$ {command}" for command in found["commands"]]
+        lines += ["```", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("worlds", nargs="*", metavar="WORLD")
+    parser.add_argument("--work", type=Path, required=True)
+    chosen = parser.parse_args()
+    results, wrong = [], []
+    for number, world in enumerate(WORLDS):
+        if chosen.worlds and world.name not in chosen.worlds:
+            continue
+        found = judged(world, chosen.work / f"{number}")
+        results.append(found)
+        wrong += surprises(world, found)
+        print(f"{world.name}, {world.learner}: {interval(found['measured'])}")
+        for theory in THEORIES:
+            print(f"    {theory}: {cell(found, theory)}")
+    if not chosen.worlds:
+        RESULTS.write_text(json.dumps({"machine": machine(), "rows": results}, indent=1) + "\n")
+        PAGE.write_text(page(results))
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
