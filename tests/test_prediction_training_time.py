@@ -49,11 +49,24 @@ def test_two_classes_equal_the_softmax_of_two():
     np.testing.assert_allclose(softmax, binary_losses(2 * t), rtol=0.02)
 
 
+def test_a_training_run_is_reportable_from_a_decade_of_summed_rates():
+    """Losses are logged at even steps, of which none lies at exactly a tenth of the last."""
+    logged = np.arange(1, 31) * 0.07
+    fit = time_exponent(logged, 2 * logged ** (-1 / 3))
+    assert fit.value == pytest.approx(1 / 3)
+    assert fit.reportable
+    assert fit.window == pytest.approx((0.21, 2.1))
+    late = time_exponent(logged[5:], 2 * logged[5:] ** (-1 / 3))
+    assert not late.reportable
+    assert "10 needed" in late.reason
+
+
 def test_the_fit_of_a_power_law_and_its_refusals():
     tau = np.geomspace(1, 1000, 40)
     fit = time_exponent(tau, 3 * tau**-0.25)
     assert fit.value == pytest.approx(0.25)
-    assert fit.window == pytest.approx((tau[tau >= 100][0], 1000))
+    assert fit.window == pytest.approx((tau[tau <= 100][-1], 1000))
+    assert fit.reportable
     bent = time_exponent(tau, 2 + tau**-0.5, window=(1, 1000))
     assert not bent.reportable
     assert "slope changes" in bent.reason

@@ -34,7 +34,9 @@ def time_exponent(
     losses : (k,) float64
         Training losses, nats per token.
     window : (float, float), optional
-        First and last tau to fit; by default the last decade.
+        First and last tau to fit; by default the last decade, from the last loss before it, so that
+        the losses span a decade if training does. A run is long enough if it has four losses there,
+        the first of them after the warm-up of the rate.
     level : float
 
     Raises
@@ -48,10 +50,16 @@ def time_exponent(
     method = "OLS of log training loss on log of the summed learning rate"
     if len(tau) == 0:
         return Exponent.refused("no losses", method=method, level=level)
-    low, high = (tau[-1] / 10, tau[-1]) if window is None else window
+    low, high = _last_decade(tau) if window is None else window
     inside = (tau >= low) & (tau <= high)
     fit = alpha_of_losses(tau[inside], y[inside], level=level)
     return Exponent(
         value=fit.value, low=fit.low, high=fit.high, level=level, window=fit.window,
         points=fit.points, method=method, reportable=fit.reportable, reason=fit.reason,
     )  # fmt: skip
+
+
+def _last_decade(tau: Floats) -> tuple[float, float]:
+    """From the last tau that is at most a tenth of the final one, or else from the first."""
+    before = np.flatnonzero(tau <= tau[-1] / 10)
+    return float(tau[before[-1]] if len(before) else tau[0]), float(tau[-1])

@@ -25,6 +25,7 @@ __all__ = [
     "implicit_scale",
     "local_exponents",
     "planar_loss",
+    "ridge_solution",
     "simulate",
     "spectrum",
 ]
@@ -234,7 +235,7 @@ def _draw(model: SolvableModel, teachers: int, seed: np.random.SeedSequence) -> 
     if model.noise_variance > 0:
         rng = np.random.default_rng(seeds[-1])
         labels += rng.standard_normal(labels.shape) * math.sqrt(model.noise_variance)
-    theta = _ridge_solution(features, labels, model.ridge)
+    theta = ridge_solution(features, labels, model.ridge)
     loss = np.zeros(teachers)
     for k, part in enumerate(chunks):
         _, f, w = chunk(k)
@@ -242,7 +243,7 @@ def _draw(model: SolvableModel, teachers: int, seed: np.random.SeedSequence) -> 
     return float(loss.mean()) + model.noise_variance
 
 
-def _ridge_solution(features: Floats, labels: Floats, ridge: float) -> Floats:
+def ridge_solution(features: Floats, labels: Floats, ridge: float) -> Floats:
     """theta, (N, teachers); the minimum-norm solution without a ridge."""
     u, s, vt = np.linalg.svd(features, full_matrices=False)
     if ridge > 0:
