@@ -493,14 +493,18 @@ def test_copy_process_equals_the_equivalent_chain():
     assert np.isnan(world.process_entropies(3)[2:]).all()
 
 
-def test_graph_walk_equals_the_equivalent_chain():
+@pytest.mark.parametrize(("bias", "rank_exponent"), [(0.0, 0.0), (1.5, 0.0), (-0.5, 1.0)])
+def test_graph_walk_equals_the_equivalent_chain(bias, rank_exponent):
     links = [(0, 1), (1, 2), (2, 0), (2, 3), (5, 6)]
-    world = GraphWalk(7, 5, links=links, document_length=6)
+    world = GraphWalk(7, 5, links=links, document_length=6, bias=bias, rank_exponent=rank_exponent)
     assert world.vocab_size == 4  # the pair 5-6 and the lone node 4 are left out
-    transitions = world.adjacency.toarray() / world.degrees[:, None]
+    transitions = world.adjacency.toarray() * world.degrees**bias
+    if rank_exponent:  # the order of neighbours is the world's own
+        transitions *= np.asarray(world._weights.todense()) / np.maximum(transitions, 1e-9)
+    transitions /= transitions.sum(axis=1, keepdims=True)
     # A walk on a graph with triangles is aperiodic, so powers of its matrix converge.
     check_stationary(world, brute.chain_windows(transitions, 6), entropies=5, document_length=6)
-    large = [world._large_norm(lag) for lag in (1, 2, 5)]
+    large = [world._stepped_norm(lag) for lag in (1, 2, 5)]
     np.testing.assert_allclose(large, world.norms([1, 2, 5], "document"), rtol=1e-9)
 
 

@@ -49,6 +49,8 @@ WORLDS = {
     "copy": CopyProcess(0.9, 1.6, 64, document_length=1000),
     "markov": MarkovChain.random(4, 2, rules_seed=1, document_length=500),
     "graph": GraphWalk(60, 200, document_length=500),
+    "graph of hubs": GraphWalk(60, 200, document_length=500, ensemble="barabasi-albert", bias=0.5),
+    "graph with ranks": GraphWalk(60, 200, document_length=500, rank_exponent=1.0),
     "tables": RareTables(20, 0.1, 4, 0.9, 0.3, 100),
     "independent": IndependentTokens(50, 1.0),
     "quanta": Quanta(0.5, 40),

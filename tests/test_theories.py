@@ -15,8 +15,14 @@ from ngramstat.cli import main
 from ngramstat.errors import InputError
 from ngramstat.report.page import render_page
 from ngramstat.report.theories import plot_theories, summarize_theories
-from ngramstat.results import Exponent, TheoriesResult, TheoryRow
-from ngramstat.theories.growth import measure_growth, tail_exponent
+from ngramstat.results import Exponent, KgramTable, TheoriesResult, TheoryRow
+from ngramstat.synthetic import GraphWalk
+from ngramstat.theories.growth import (
+    measure_growth,
+    missing_mass_exponents,
+    quanta_in_words,
+    tail_exponent,
+)
 from ngramstat.theories.panel import MeasuredAlpha, judge, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
 
@@ -297,3 +303,47 @@ def test_the_figure_shows_every_value(measured):
     result = theories(run, corpus=corpus, longest=1)
     labels = [label.get_text() for label in plot_theories(result).get_yticklabels()]
     assert labels == [row.name for row in result.rows if row.exponent.value is not None]
+
+
+def kgram_table(k, singletons):
+    tokens = 1000.0 * 2.0 ** np.arange(len(singletons))
+    return KgramTable(
+        k=k, tokens=tokens, types=np.asarray(singletons, float) * 2, singletons=singletons
+    )
+
+
+def test_the_dependence_of_quanta_on_k_and_on_the_tokens_is_said():
+    # N_1 ~ P^0.6 and P^0.9; the third set is closed, the fourth has too few singletons.
+    tables = [
+        kgram_table(2, 500 * 2.0 ** (0.6 * np.arange(4))),
+        kgram_table(3, 500 * 2.0 ** (0.9 * np.arange(4))),
+        kgram_table(1, np.array([500.0, 400.0, 300.0, 200.0])),
+        kgram_table(4, np.array([10.0, 20.0, 40.0, 80.0])),
+    ]
+    exponents = [missing_mass_exponents(table) for table in tables]
+    np.testing.assert_allclose(exponents[0], 0.4)
+    np.testing.assert_allclose(exponents[1], 0.1)
+    assert np.isnan(exponents[2]).all()
+    assert np.isnan(exponents[3]).all()
+    words = quanta_in_words(tables)
+    assert "0.400 for k = 2 and 0.100 for k = 3" in words
+    assert "no single exponent of quanta" in words
+    assert "nearly the same" in quanta_in_words(tables[:1])
+    assert quanta_in_words(tables[2:]) == ""
+
+
+def test_walks_on_graphs_have_no_exponent_of_the_horizon(tmp_path):
+    """No power law in the data: beta and gamma refused, the loss falls, and the panel says so."""
+    corpus = GraphWalk(200, 1000, document_length=500).corpus(100_000)
+    run = ngramstat.measure(corpus, boundary="document", lags=(1, 2, 3, 4, 6), max_context=3,
+                            predictor="kneser-ney", replicates=99)  # fmt: skip
+    result = theories(run, corpus=corpus, longest=2)
+    rows = {row.name: row for row in result.rows}
+    assert not rows["horizon"].exponent.reportable
+    walks = rows["walks on graphs"]
+    assert walks.exponent.value is None
+    assert "beta and gamma of this text cannot be reported" in walks.exponent.reason
+    assert "counted learner fall as P^-" in walks.exponent.reason
+    text = summarize_theories(result)
+    assert "no horizon n*(P)" in text.replace("\n      ", " ")
+    assert "QUANTA BY K-GRAMS" in text

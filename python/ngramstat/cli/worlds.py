@@ -291,18 +291,23 @@ def _markov(transitions: str | None, **options: Any) -> Any:
 
 @_world_command(
     "graph",
-    click.option("--nodes", type=int, default=300, show_default=True, help="Nodes of the graph."),
-    click.option("--edges", type=int, default=1500, show_default=True, help="Edges of the graph."),
-    click.option(
-        "--rules-seed",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Seed of the rules; --seed is that of the tokens.",
-    ),
-    example="--tokens 1e6",
+    click.option("--nodes", type=Count(), default=300, show_default=True,
+                 help="Nodes of the graph."),
+    click.option("--edges", type=Count(), default=1500, show_default=True,
+                 help="Edges of the graph."),
+    click.option("--kind", "ensemble", type=click.Choice(["erdos-renyi", "barabasi-albert"]),
+                 default="erdos-renyi", show_default=True,
+                 help="All pairs of nodes alike, or preferential attachment."),
+    click.option("--bias", type=float, default=0.0, show_default=True,
+                 help="Go to a neighbour with probability ~ its degree^bias."),
+    click.option("--rank-exponent", type=float, default=0.0, show_default=True,
+                 help="Go to the r-th neighbour, in an order drawn for every node, with "
+                 "probability ~ r^-exponent."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Seed of the rules; --seed is that of the tokens."),
+    example="--kind barabasi-albert --nodes 1000 --edges 5000 --tokens 1e6",
     document_length=True,
-)
+)  # fmt: skip
 def _graph(**options: Any) -> Any:
     """Random walk on a random graph, whose exponents must be refused."""
     from ngramstat.synthetic import GraphWalk

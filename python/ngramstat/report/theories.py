@@ -11,8 +11,10 @@ from ngramstat.report.chart import Axis, Chart, Curve, Mark, Panel, Rule, Window
 from ngramstat.report.chart_plot import draw_panel
 from ngramstat.report.exponent_rows import value_and_interval
 from ngramstat.report.markup import section, table, text_of
-from ngramstat.report.text import estimate, plain, wrap
+from ngramstat.report.text import count, estimate, exponent_number, plain, wrap
+from ngramstat.report.text import table as text_table
 from ngramstat.results import Exponent, TheoriesResult, TheoryRow
+from ngramstat.theories.growth import missing_mass_exponents, quanta_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +42,35 @@ def summarize_theories(result: TheoriesResult) -> str:
         lines += wrap(f"{family} ({row.source}): {row.formula}", indent=2)
         lines += wrap(f"assumes: {row.assumption}", indent=6)
         lines += wrap(f"refuted by: {row.falsifier}", indent=6)
+    lines += _quanta_lines(result)
     return "\n".join(lines) + "\n"
+
+
+_QUANTA = "exponent of the k-grams not seen yet (missing mass), on each doubling of the tokens"
+
+
+def _quanta_columns(result: TheoriesResult) -> list[tuple[str, list[str]]]:
+    """Missing-mass exponents by k, a row for each doubling; empty without k-grams."""
+    if not result.kgrams:
+        return []
+    columns = [("tokens", [count(round(x)) for x in result.kgrams[0].tokens[1:]])]
+    for kgram in result.kgrams:
+        exponents = missing_mass_exponents(kgram)
+        cells = [exponent_number(x) if np.isfinite(x) else "-" for x in exponents]
+        columns.append((f"k = {kgram.k}", cells))
+    return columns
+
+
+def _quanta_lines(result: TheoriesResult) -> list[str]:
+    columns = _quanta_columns(result)
+    if not columns:
+        return []
+    return [
+        "",
+        f"QUANTA BY K-GRAMS  {_QUANTA}",
+        *text_table(columns),
+        *wrap(quanta_in_words(result.kgrams), indent=2),
+    ]
 
 
 def theories_chart(result: TheoriesResult) -> Chart:
@@ -130,9 +160,24 @@ def theories_section(result: TheoriesResult, figure: str = "") -> str:
             [_cells(row) for row in result.rows],
             stacked=True,
         ),
+        *_quanta_markup(result),
         lead="What other theories predict from the same corpus, and the exponents of trained "
         "models, if given. Values in parentheses are not reportable, for the reason given.",
     )
+
+
+def _quanta_markup(result: TheoriesResult) -> list[str]:
+    columns = _quanta_columns(result)
+    if not columns:
+        return []
+    return [
+        table(
+            [name for name, _ in columns],
+            list(zip(*(cells for _, cells in columns), strict=True)),
+            caption=f"Quanta by k-grams: {_QUANTA}",
+        ),
+        f"<p>{text_of(quanta_in_words(result.kgrams))}</p>",
+    ]
 
 
 def _cells(row: TheoryRow) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ngramstat.synthetic.broadcast import BroadcastTree
 from ngramstat.synthetic.copying import CopyProcess
+from ngramstat.synthetic.graph import GraphWalk
 from ngramstat.synthetic.hierarchy import RandomHierarchy
 from ngramstat.synthetic.independent import IndependentTokens
-from ngramstat.synthetic.markov import GraphWalk, MarkovChain
+from ngramstat.synthetic.markov import MarkovChain
 from ngramstat.synthetic.ngram import NgramLanguage
 from ngramstat.synthetic.quanta import Quanta
 from ngramstat.synthetic.runs import RunProcess

@@ -1,4 +1,4 @@
-"""Markov chains of any order and random walks on graphs (docs/theory.md 12.4).
+"""Markov chains of any order (docs/theory.md 12.4).
 
 Their C(t) falls exponentially, so an estimator must refuse to report exponents for them.
 """
@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.synthetic.forgetting import FORGOTTEN, chain_period, no_exponents
 from ngramstat.synthetic.sampling import (
     StateSource,
     check_probabilities,
@@ -31,23 +31,19 @@ from ngramstat.synthetic.world import (
     Tokens,
     block_entropy,
     check_length,
-    mean_powers,
     pair_fractions,
 )
 
-__all__ = ["GraphWalk", "MarkovChain"]
+__all__ = ["MarkovChain"]
 
 # Contexts of a chain times V: every context is a state with V outcomes.
 _MAX_OUTCOMES = 1 << 24
-_MAX_NODES = 1 << 20
 # Largest dense linear system for a stationary distribution: every chain of order 1, in seconds.
 _MAX_SOLVED = 4096
 # Transitions below this are ignored: no corpus would show them, and rounding hides them.
 _MIN_JOINT = 1e-15
 # Largest sum of absolute differences between a stationary distribution and the one a step later.
 _BALANCE = 1e-12
-# Below this fraction of ||C(0)|| a norm is mostly rounding: the chain has forgotten its past.
-_FORGOTTEN = 1e-14
 # Steps from lag to lag, and multiplications in all of them; both take seconds.
 _MAX_STEPS = 1 << 17
 _MAX_PRODUCTS = 1 << 33
@@ -55,9 +51,6 @@ _MAX_PRODUCTS = 1 << 33
 _DENSE_SPEED = 8
 # Most transitions that truth.json lists for a chain with drawn transitions.
 _MAX_LISTED = 1 << 16
-# Largest product of edges and lag for a graph with too many nodes for its spectrum: about a second
-# per lag.
-_MAX_STEPPED = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -287,7 +280,7 @@ class MarkovChain(StationaryWorld):
     def _rounding(self) -> float:
         """Norms below this are mostly rounding."""
         at_zero = np.diag(self.marginal) - np.outer(self.marginal, self.marginal)
-        return _FORGOTTEN * float(np.linalg.norm(at_zero, 2))
+        return FORGOTTEN * float(np.linalg.norm(at_zero, 2))
 
     def _plain_norms(self, lags: Sequence[int]) -> Floats:
         steps = max((lag for lag in lags if lag <= self._max_steps), default=0)
@@ -340,247 +333,7 @@ class MarkovChain(StationaryWorld):
 
     def exponents(self) -> dict[str, KnownExponent]:
         constant = "H_n is constant from the chain's order on"
-        return _no_exponents(_period(self._chain, self.stationary), constant)
-
-
-@dataclass(frozen=True)
-class GraphWalk(StationaryWorld):
-    """Random walk on a graph, one token per node (Barkeshli, arXiv 2601.10684).
-
-    The graph is Erdos-Renyi with the given numbers of nodes and edges, and the walk lives on its
-    largest connected component, whose nodes are the vocabulary.
-
-    Parameters
-    ----------
-    nodes, edges : int
-    rules_seed : int
-        Seed of the graph.
-    document_length : int
-    links : (m, 2) integers, optional
-        Explicit undirected edges between nodes 0 .. nodes - 1 in place of drawn ones.
-
-    Raises
-    ------
-    InputError
-        A parameter is out of range, or the largest component has fewer than two nodes.
-    """
-
-    kind: ClassVar[str] = "graph"
-
-    nodes: int
-    edges: int
-    rules_seed: int = 0
-    document_length: int = 10_000
-    links: Sequence[Sequence[int]] | None = None
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.nodes <= _MAX_NODES:
-            raise InputError(f"nodes={self.nodes}: must lie in 2 .. 2^20")
-        max_edges = min(self.nodes * (self.nodes - 1) // 2, _MAX_OUTCOMES)
-        if not 1 <= self.edges <= max_edges:
-            raise InputError(
-                f"edges={self.edges}: must lie in 1 .. {max_edges} for {self.nodes} nodes"
-            )
-        check_length(self.document_length, 40)
-        if self.links is not None:
-            try:
-                array = np.asarray(self.links)
-            except ValueError as error:
-                raise InputError(
-                    "links: the rows differ in length; give pairs of node numbers"
-                ) from error
-            if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
-                raise InputError("links: needs pairs of node numbers")
-            if array.min() < 0 or array.max() >= self.nodes or len(array) != self.edges:
-                raise InputError("links: needs `edges` pairs of numbers below `nodes`")
-        if self.vocab_size < 2:
-            raise InputError("the graph's largest component has fewer than two nodes")
-
-    @cached_property
-    def adjacency(self) -> Any:
-        """Adjacency matrix of the largest component: sparse (V, V), symmetric, zeros and ones."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        n = self.nodes
-        pairs = self._drawn_edges() if self.links is None else np.asarray(self.links, np.int64)
-        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-        both = np.concatenate([pairs, pairs[:, ::-1]])
-        graph = coo_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n)).tocsr()
-        graph.data[:] = 1.0
-        _, label = connected_components(graph, directed=False)
-        largest = np.flatnonzero(label == np.bincount(label).argmax())
-        return graph[largest][:, largest].tocsr()
-
-    def _drawn_edges(self) -> NDArray[np.int64]:
-        """(edges, 2) distinct pairs of nodes, the smaller number first."""
-        n = self.nodes
-        possible = n * (n - 1) // 2
-        rng = random_generator(self.rules_seed, 0x475248, name="rules_seed")
-        if self.edges > possible // 2:
-            # Rejection would be slow: most newly drawn pairs would have been drawn before.
-            numbers = np.sort(rng.permutation(possible)[: self.edges])
-            # Number of pairs in the rows above each row.
-            before = np.concatenate([[0], np.cumsum(np.arange(n - 1, 0, -1))])
-            row = np.searchsorted(before, numbers, side="right") - 1
-            return np.stack([row, numbers - before[row] + row + 1], axis=1)
-        codes: NDArray[np.int64] = np.zeros(0, np.int64)  # n * (smaller node) + larger node
-        while len(codes) < self.edges:
-            new_codes = rng.integers(0, n * n, 2 * (self.edges - len(codes)) + 16)
-            new_codes = new_codes[new_codes // n < new_codes % n]
-            candidates = np.concatenate([codes, new_codes])
-            _, first = np.unique(candidates, return_index=True)
-            codes = candidates[np.sort(first)][: self.edges]
-        return np.stack([codes // n, codes % n], axis=1)
-
-    @cached_property
-    def vocab_size(self) -> int:  # type: ignore[override]
-        """Nodes of the largest component."""
-        return int(self.adjacency.shape[0])
-
-    def parameters(self) -> dict[str, Any]:
-        parameters: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("nodes", "edges", "rules_seed", "document_length")
-        }
-        if self.links is not None:
-            parameters["links"] = np.asarray(self.links).tolist()
-        return parameters
-
-    @cached_property
-    def degrees(self) -> Floats:
-        """Number of neighbours of every node, (V,)."""
-        return np.asarray(self.adjacency.sum(axis=1)).reshape(-1)
-
-    @cached_property
-    def stationary(self) -> Floats:
-        """deg / 2E, (V,)."""
-        stationary: Floats = self.degrees / self.degrees.sum()
-        return stationary
-
-    @cached_property
-    def _source(self) -> tuple[StateSource, int]:
-        graph, v = self.adjacency, self.vocab_size
-        start = state_source([(self.stationary, np.arange(v), np.arange(v))])
-        sizes = np.diff(graph.indptr)
-        within = np.arange(graph.nnz) - np.repeat(graph.indptr[:-1], sizes)
-        neighbours = graph.indices.astype(np.uint32)
-        source = StateSource(
-            np.concatenate([graph.indptr, [graph.nnz + v]]).astype(np.int64),
-            np.concatenate([np.full(graph.nnz, 2**64 - 1, np.uint64), start.threshold]),
-            np.concatenate([within.astype(np.uint32), start.alias]),
-            np.concatenate([neighbours, start.token]),
-            np.concatenate([neighbours, start.next]),
-        )
-        return source, v
-
-    def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
-        source, start = self._source
-        return document_pieces(
-            source, start, self.document_length, self.dtype, n_tokens, seed=seed, threads=threads
-        )
-
-    @cached_property
-    def _spectrum(self) -> tuple[Floats, Floats]:
-        """Eigenvalues and eigenvectors of D^-1/2 A D^-1/2, the symmetrised walk."""
-        if self.vocab_size > MAX_DENSE:
-            raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
-        scale = 1.0 / np.sqrt(self.degrees)
-        values, vectors = np.linalg.eigh(self.adjacency.toarray() * np.outer(scale, scale))
-        # An eigenvalue that rounding puts above one would grow with the power.
-        return np.clip(values, -1.0, 1.0), vectors
-
-    @cached_property
-    def _modes(self) -> Floats:
-        """D_pi^1/2 times the eigenvectors except that of the eigenvalue one, (V, V - 1)."""
-        modes: Floats = np.sqrt(self.stationary)[:, None] * self._spectrum[1][:, :-1]
-        return modes
-
-    def _matrix(self, of_values: Floats) -> Floats:
-        """D_pi^1/2 f(walk) D_pi^1/2 without its constant part, from f of the eigenvalues."""
-        matrix: Floats = (self._modes * of_values[:-1]) @ self._modes.T
-        return matrix
-
-    def _norm(self, of_values: Floats) -> float:
-        """Largest absolute eigenvalue of that matrix."""
-        # A dense solver: iterations are slow where most eigenvalues are close to the largest.
-        scale = float(np.abs(of_values[:-1]).max())
-        if scale == 0.0:
-            return 0.0
-        # These do not change the result, and arithmetic on subnormal numbers is slow.
-        scaled = np.where(np.abs(of_values) < 1e-30 * scale, 0.0, of_values / scale)
-        return scale * float(np.abs(np.linalg.eigvalsh(self._matrix(scaled))).max())
-
-    @cached_property
-    def _norms_by_lag(self) -> dict[int, float]:
-        """Norms computed so far, by lag; both boundaries need the same ones."""
-        return {}
-
-    def process_covariance(self, lag: int) -> Floats:
-        return self._matrix(self._spectrum[0] ** lag)
-
-    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
-        if self.vocab_size > MAX_DENSE:
-            norms = [np.nan if sequential else self._large_norm(lag) for lag in lags]
-            return np.array(norms)
-        values = self._spectrum[0]
-        if sequential:
-            mean = mean_powers(values, self.document_length)
-            return np.array([self._norm(values**lag - mean) for lag in lags])
-        for lag in lags:
-            if lag not in self._norms_by_lag:
-                self._norms_by_lag[lag] = self._norm(values**lag)
-        return np.array([self._norms_by_lag[lag] for lag in lags])
-
-    @cached_property
-    def _symmetric_walk(self) -> Any:
-        """Linear operator D^-1/2 A D^-1/2, (V, V), without the eigenvector of eigenvalue one."""
-        from scipy.sparse.linalg import LinearOperator
-
-        scale = 1.0 / np.sqrt(self.degrees)
-        walk = self.adjacency.multiply(scale[:, None]).multiply(scale[None, :]).tocsr()
-        constant = np.sqrt(self.stationary)
-
-        def apply(x: Floats) -> Floats:
-            y: Floats = walk @ np.asarray(x, dtype=np.float64).reshape(-1)
-            return y - constant * (constant @ y)
-
-        return LinearOperator(walk.shape, matvec=apply, dtype=np.float64)
-
-    @cached_property
-    def _second_value(self) -> float:
-        """Modulus of the walk's second largest eigenvalue in modulus."""
-        return _largest_value(self._symmetric_walk)
-
-    def _large_norm(self, lag: int) -> float:
-        """||C(t)|| by steps of the walk, for graphs too large for a spectrum; NaN at long lags."""
-        from scipy.sparse.linalg import LinearOperator
-
-        if lag * self.adjacency.nnz > _MAX_STEPPED:
-            return np.nan
-        walk, rate, root = self._symmetric_walk, self._second_value, np.sqrt(self.stationary)
-        if rate**lag == 0.0:
-            return 0.0
-
-        def apply(x: Floats) -> Floats:
-            # D_pi^1/2 walk^lag D_pi^1/2 divided by rate^lag, so that nothing underflows.
-            y = root * np.asarray(x, dtype=np.float64).reshape(-1)
-            for _ in range(lag):
-                y = walk.matvec(y) / rate
-            result: Floats = root * y
-            return result
-
-        n = self.vocab_size
-        return _largest_value(LinearOperator((n, n), matvec=apply, dtype=np.float64)) * rate**lag
-
-    def process_entropies(self, max_context: int) -> Floats:
-        entropies = np.full(max_context + 1, float(self.stationary @ np.log(self.degrees)))
-        entropies[0] = block_entropy(self.stationary)
-        return entropies
-
-    def exponents(self) -> dict[str, KnownExponent]:
-        period = _period(self.adjacency, self.stationary)
-        return _no_exponents(period, "H_n is constant from n = 1 on")
+        return no_exponents(chain_period(self._chain, self.stationary), constant)
 
 
 def _null_vector(chain: Any) -> Floats:
@@ -609,35 +362,3 @@ def _leading_vector(chain: Any) -> Floats:
         return np.full(n, np.nan)
     leading: Floats = np.abs(vectors[:, 0].real)
     return leading
-
-
-def _period(graph: Any, stationary: Floats) -> int:
-    """Greatest common divisor of the lengths of all closed walks of a chain's recurrent states."""
-    from scipy.sparse.csgraph import shortest_path
-
-    links = graph.copy()
-    links.eliminate_zeros()
-    start = int(np.argmax(stationary.reshape(-1)))
-    depth = shortest_path(links, method="D", unweighted=True, indices=start)
-    rows, columns = links.nonzero()
-    seen = np.isfinite(depth[rows])  # from a recurrent state only recurrent ones are reached
-    longer = depth[rows[seen]] + 1 - depth[columns[seen]]
-    return int(np.gcd.reduce(np.abs(longer).astype(np.int64)))
-
-
-def _no_exponents(period: int, entropies: str) -> dict[str, KnownExponent]:
-    falls = "C(t) falls exponentially"
-    if period > 1:
-        falls = f"the chain is periodic with period {period}, so C(t) need not fall at all"
-    why = f"not a power law: {falls}, {entropies}"
-    return {name: KnownExponent(None, why) for name in ("beta", "gamma", "alpha")}
-
-
-def _largest_value(matrix: Any) -> float:
-    """Largest absolute eigenvalue of a large symmetric operator."""
-    from scipy.sparse.linalg import eigsh
-
-    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
-    return float(
-        np.abs(eigsh(matrix, k=1, which="LM", v0=start, tol=1e-10, return_eigenvectors=False))[0]
-    )

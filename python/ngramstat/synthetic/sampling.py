@@ -23,6 +23,7 @@ __all__ = [
     "StateSource",
     "TreeLevel",
     "TreeSource",
+    "alias_columns",
     "check_probabilities",
     "check_seed",
     "document_pieces",
@@ -152,6 +153,69 @@ class AliasTable:
                 small.append(large.pop())
         # The columns that are left have probability one up to rounding and keep the full threshold.
         return cls(np.array(threshold, np.uint64), np.array(alias, np.uint32))
+
+
+def alias_columns(p: Floats, first: NDArray[Any]) -> AliasTable:
+    """The tables of many distributions at once, one after the other.
+
+    Parameters
+    ----------
+    p : (n,) float64
+        Positive probabilities; those of distribution i are p[first[i]:first[i + 1]] and sum to one.
+    first : (k + 1,) int
+        Ascending: no distribution is empty.
+
+    Returns
+    -------
+    AliasTable
+        Of (n,) columns; `alias` counts from the first column of each distribution.
+    """
+    first = np.asarray(first, np.int64)
+    sizes = np.diff(first)
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    scaled = p * sizes[row]
+    # Within every row, columns below one before the others: `order` lists them by row.
+    order = np.lexsort((scaled >= 1.0, row))
+    threshold = np.full(len(p), _MASK, np.uint64)
+    alias = np.arange(len(p)) - first[row]
+    # One sweep over the columns of all rows side by side (Vose's, without stacks): each step
+    # finishes a column that is below one, with the row's current large column as its alias.
+    # `low` and `high` are places in `order`, `weight` is what is left of the column at `high`.
+    low = first[:-1].copy()
+    high = low + np.bincount(row[scaled < 1.0], minlength=len(sizes))
+    middle, end = high.copy(), first[1:]
+    active = np.flatnonzero((low < middle) & (high < end))
+    weight = np.zeros(len(sizes))
+    weight[active] = scaled[order[high[active]]]
+    while len(active):
+        large = order[high[active]]
+        below = weight[active] < 1.0
+        # A large column that has given most of itself away is finished with the next large one.
+        spent, lesser = active[below], active[~below]
+        high[spent] += 1
+        spent, column = spent[high[spent] < end[spent]], large[below][high[spent] < end[spent]]
+        following = order[high[spent]]
+        _finish(threshold, alias, column, weight[spent], following - first[spent])
+        weight[spent] += scaled[following] - 1.0
+        column = order[low[lesser]]
+        _finish(threshold, alias, column, scaled[column], large[~below] - first[lesser])
+        weight[lesser] += scaled[column] - 1.0
+        low[lesser] += 1
+        pending = (low[active] < middle[active]) | (weight[active] < 1.0)
+        active = active[pending & (high[active] < end[active])]
+    return AliasTable(threshold, alias.astype(np.uint32))
+
+
+def _finish(
+    threshold: NDArray[np.uint64],
+    alias: NDArray[np.int64],
+    column: NDArray[np.int64],
+    kept: Floats,
+    other: NDArray[np.int64],
+) -> None:
+    """Columns that are taken with probability `kept`, and `other` otherwise."""
+    threshold[column] = (np.clip(kept, 0.0, 1.0 - 2.0**-53) * 2.0**64).astype(np.uint64)
+    alias[column] = other
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ exponents mean, Michaud et al. 2023 and Debowski 2025 (docs/theory.md 8 and 10).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,17 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents, NgramCounts, count_ngrams
-from ngramstat.results import Alternative, AlternativeKind, Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent, KgramTable
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["Growth", "KgramGrowth", "measure_growth"]
+__all__ = [
+    "Growth",
+    "KgramGrowth",
+    "measure_growth",
+    "missing_mass_exponents",
+    "quanta_in_words",
+]
 
 Floats = NDArray[np.float64]
 Table = NDArray[np.uint64]
@@ -202,6 +208,56 @@ def _kgram_growth(k: int, corpus: _Part, eighths: list[_Part]) -> KgramGrowth:
     )
     zipf = _zipf(k, corpus.whole, [eighth.whole for eighth in eighths])
     return KgramGrowth(k, tokens, types, singletons, heaps, missing, zipf)
+
+
+def missing_mass_exponents(table: KgramTable) -> Floats:
+    """-d ln (N_1/P) / d ln P on every doubling of the corpus, (n_sizes - 1,).
+
+    NaN where too few k-grams occur once, or fewer than on the size before: a closed set.
+    """
+    once = np.asarray(table.singletons, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = 1.0 - np.diff(np.log(once)) / np.diff(np.log(table.tokens))
+    unknown = [_why_no_missing_mass(table.k, once[: j + 2]) is not None for j in range(len(slopes))]
+    exponents: Floats = np.where(unknown, np.nan, slopes)
+    return exponents
+
+
+def quanta_in_words(tables: Sequence[KgramTable]) -> str:
+    """How the exponent of quanta depends on what is taken for a quantum, and on the tokens.
+
+    Empty where no exponent is known.
+    """
+    known = [(t.k, missing_mass_exponents(t)) for t in tables]
+    last = {k: float(e[-1]) for k, e in known if len(e) and np.isfinite(e[-1])}
+    if not last:
+        return ""
+    least, most = min(last, key=lambda k: last[k]), max(last, key=lambda k: last[k])
+    lines = [
+        f"With k-grams as quanta, the exponent on the last doubling is {last[most]:.3f} for k = "
+        f"{most} and {last[least]:.3f} for k = {least}."
+        if least != most
+        else f"With {most}-grams as quanta, the exponent on the last doubling is {last[most]:.3f}."
+    ]
+    changes = []
+    for k, exponents in known:
+        finite = exponents[np.isfinite(exponents)]
+        if k in last and len(finite) > 1:
+            changes.append((k, float(finite[0]), float(finite[-1])))
+    if changes:
+        each = ", ".join(f"from {first:.3f} to {end:.3f} for k = {k}" for k, first, end in changes)
+        lines.append(f"Over the parts of the corpus it goes {each}.")
+    spread = max(last.values()) - min(last.values())
+    drift = max((abs(end - first) for _, first, end in changes), default=0.0)
+    size = max(last.values())
+    if max(spread, drift) > _STABLE * size:
+        lines.append(
+            "So no single exponent of quanta belongs to this text: it has to be given with k and "
+            "the number of tokens."
+        )
+    else:
+        lines.append("It is nearly the same for all k and all sizes.")
+    return " ".join(lines)
 
 
 def _part_slope(part: _Part, k: int, statistic: Callable[[NgramCounts, int], float]) -> float:

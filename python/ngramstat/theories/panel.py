@@ -26,6 +26,7 @@ from ngramstat.results import (
     TheoriesResult,
     TheoryRow,
 )
+from ngramstat.runtime.numbers import count_text
 from ngramstat.theories.growth import Growth
 from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
@@ -114,6 +115,7 @@ def assemble(
         *_spectrum(spectra),
         *_hierarchies(run),
         *_predictive(spectra),
+        _walks(run),
     ]
     rows += [
         TheoryRow(
@@ -345,3 +347,41 @@ def _predictive(spectra: Spectra | None) -> list[TheoryRow]:
             falsifier="corpora with equal tail slopes whose losses fall differently",
         )
     ]  # fmt: skip
+
+
+def _walks(run: RunResult) -> TheoryRow:
+    """What walks on graphs and n-gram languages show: the horizon theory does not explain them."""
+    return TheoryRow(
+        name="walks on graphs", source="Barkeshli et al. 2026", formula="none",
+        exponent=_missing("none", f"it gives no number: {_bottom_line(run)}"),
+        assumption="losses fall with the tokens although nothing in the data is a power law: in "
+        "walks on graphs and n-gram languages C(t) falls exponentially and H(n) is constant from "
+        "the first tokens on, so no horizon n*(P) ~ P^(1/2beta) explains their exponents",
+        falsifier="losses on such sources that do not fall as a power law once the entropy rate, "
+        "which is known there, is subtracted",
+    )  # fmt: skip
+
+
+def _bottom_line(run: RunResult) -> str:
+    """Whether a run looks like such a source, and what to go by if it does, in plain words."""
+    beta = None if run.correlations is None else run.correlations.beta
+    gamma = None if run.entropies is None else run.entropies.gamma
+    if beta is None or gamma is None:
+        return "whether this text is like such sources needs both C(t) and H(n)"
+    refused = [name for name, e in (("beta", beta), ("gamma", gamma)) if not e.reportable]
+    if not refused:
+        return "beta and gamma of this text can be reported, as those of such sources cannot"
+    line = (
+        f"{' and '.join(refused)} of this text cannot be reported, as of such sources, so gamma / "
+        "(2 beta) does not say how losses fall here; that they will fall is not in doubt"
+    )
+    slopes = [] if run.answer is None else [
+        rung for rung in run.answer.rungs if rung.rung == "counted" and rung.shown is not None
+    ]  # fmt: skip
+    if slopes and slopes[0].shown_tokens is not None:
+        first, last = (count_text(p) for p in slopes[0].shown_tokens)
+        line += (
+            f"; losses of the counted learner fall as P^-{slopes[0].shown:.3f} from {first} to "
+            f"{last} tokens"
+        )
+    return line
