@@ -24,7 +24,6 @@ from ngramstat.synthetic.sampling import (
     TreeSource,
     random_generator,
     random_key,
-    random_words,
 )
 from ngramstat.synthetic.tree import MAX_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
@@ -269,14 +268,8 @@ class RandomHierarchy(World):
         """Root symbols of the strings that `pieces` draws with the same seed."""
         if self.concatenated:
             return None
-        # The sampler draws a root from the high half of word * classes. A string uses one word for
-        # its root and one for every other node.
-        words = np.uint64(1 + (self.document_length - 1) // (self.s - 1))
         strings = np.arange(first, first + n_documents, dtype=np.uint64)
-        z, n = random_words(random_key(seed, 1), strings * words), np.uint64(self._classes)
-        # (z * classes) >> 64 in halves, classes < 2^32.
-        low = (z & np.uint64(0xFFFFFFFF)) * n >> np.uint64(32)
-        return (((z >> np.uint64(32)) * n + low) >> np.uint64(32)).astype(np.uint32)
+        return self._source.roots(random_key(seed, 1), strings).astype(np.uint32)
 
     # --- exact curves ----------------------------------------------------------------------------
 

@@ -261,6 +261,18 @@ class TreeSource:
         ]
         sample_trees(levels, self.branching, self.n_tokens, key, first, out, threads=threads)
 
+    def roots(self, key: int, strings: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Root symbols of the strings of these numbers that `sample` draws with the same key."""
+        # A string uses one random word for its root and one for every other node, and the sampler
+        # draws the root from the high half of word * roots.
+        length = self.branching ** len(self.levels)
+        words = np.uint64(1 + (length - 1) // (self.branching - 1))
+        z, n = random_words(key, strings * words), np.uint64(len(self.levels[0].children))
+        # (z * n) >> 64 in halves, n < 2^32.
+        low = (z & np.uint64(0xFFFFFFFF)) * n >> np.uint64(32)
+        roots: NDArray[np.uint64] = ((z >> np.uint64(32)) * n + low) >> np.uint64(32)
+        return roots
+
 
 class StateSource(StateTables):
     """A finite-state source."""
