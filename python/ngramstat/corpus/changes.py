@@ -89,7 +89,7 @@ class ChangeWatch:
     def _changed(self, what: str) -> InputError:
         return InputError(
             f"{self._name}: {what} since the work on it began; put it back as it was, and run the "
-            "command again (what was finished before the change is kept)"
+            "command again (finished parts of a run are kept)"
         )
 
 

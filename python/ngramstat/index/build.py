@@ -57,11 +57,14 @@ class IndexBuilder:
         Raises
         ------
         InputError
-            It needs more than the memory limit.
+            It needs more than the memory limit, or the corpus has changed meanwhile.
         """
         self._require_memory()
+        self.corpus.require_unchanged()
         with self._bar() as bar:
-            return [self._shard(plan, bar) for plan in self._plans()]
+            shards = [self._shard(plan, bar) for plan in self._plans()]
+        self.corpus.require_unchanged()
+        return shards
 
     def write(self, directory: Path, *, overwrite: bool) -> None:
         """Write an index to a directory.
@@ -70,7 +73,7 @@ class IndexBuilder:
         ------
         InputError
             The directory holds something else, or an index without `overwrite`, or there is not
-            enough room on its disk.
+            enough room on its disk, or the corpus has changed meanwhile.
         NgramstatError
             Writing failed.
         """
@@ -79,11 +82,13 @@ class IndexBuilder:
         with target.building() as build, self._bar() as bar:
             plans = self._plans()
             target.require_room(sum(self._file_bytes(plan) for plan in plans))
+            self.corpus.require_unchanged()
             entries = [
                 self._write_shard(target, build, number, plan, bar)
                 for number, plan in enumerate(plans)
             ]
             tokenizer = target.copy_tokenizer(build, self.corpus)
+            self.corpus.require_unchanged()
             target.finish(
                 Manifest(build, self.settings, provenance(self.corpus), tokenizer, tuple(entries))
             )

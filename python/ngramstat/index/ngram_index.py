@@ -118,7 +118,8 @@ class NgramIndex(QueryMethods):
         ------
         InputError
             An option or the corpus cannot be used as given, the directory holds something else,
-            or there is not enough memory or room on the disk.
+            there is not enough memory or room on the disk, or the files of the corpus change
+            meanwhile.
         """
         opened = as_corpus(corpus)
         directory = None if path is None else Path(as_path("path", path))

@@ -120,7 +120,8 @@ class KneserNeyModel(BackoffModel):
         Raises
         ------
         InputError
-            The corpus is empty, or an option cannot be used as given.
+            The corpus is empty, an option cannot be used as given, or the files of the corpus
+            change meanwhile.
         """
         corpus = as_corpus(corpus)
         order = integer_within("order", order, 1, MAX_ORDER)
@@ -128,6 +129,7 @@ class KneserNeyModel(BackoffModel):
         chosen = _boundary(corpus, boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
         workspace.require_working_memory(corpus.n_tokens)
+        corpus.require_unchanged()
         with ExitStack() as stack:
             stack.enter_context(workspace.managing(corpus.tokens))
             stream, stop = _training_stream(corpus, chosen, workspace, stack)
@@ -145,6 +147,7 @@ class KneserNeyModel(BackoffModel):
             )
             with corpus.naming_large_ids():
                 model = cls._trained(trainer, stop, smallest, workspace, stack, shown)
+        corpus.require_unchanged()
         model.text = TokenizerText.of_corpus(corpus)
         if model.discounts[0]["distinct"] < model.vocab_size:
             unigrams = model._trie.levels[0]["log_prob"][: model.vocab_size]

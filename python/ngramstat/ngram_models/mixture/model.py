@@ -136,7 +136,8 @@ class MixtureModel(LanguageModel):
         Raises
         ------
         InputError
-            The corpus is too small, or an option cannot be used as given.
+            The corpus is too small, an option cannot be used as given, or the files of the corpus
+            change meanwhile.
         """
         corpus = as_corpus(corpus)
         order = integer_within("order", order, 2, MAX_OFFSET)
@@ -146,6 +147,7 @@ class MixtureModel(LanguageModel):
             chosen = Boundary.parse(boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
         workspace.require_working_memory(corpus.n_tokens)
+        corpus.require_unchanged()
         with (
             _training(corpus, chosen, seed, workspace) as split,
             Progress(1.0, "mixture", unit="", enabled=shows_progress(progress)) as bar,
@@ -153,6 +155,7 @@ class MixtureModel(LanguageModel):
             mixture = Mixture.new(split, order - 1, [order - 1], workspace)
             if corpus.vocab_size > 1:
                 mixture.losses(split, list(pieces_of(split)), workspace, bar)
+        corpus.require_unchanged()
         return cls(
             corpus,
             mixture,
