@@ -3,10 +3,10 @@
     python benchmarks/theory_table.py --work DIR [WORLD ...]
 
 For every world: its corpus (`ngramstat synthesize`), a measurement (`ngramstat measure`), the
-losses of a learner whose limit is known, and `ngramstat theories RUN --curves LOSSES --limit LIMIT`,
+losses of a learner whose limit is known, and `ngramstat theories RUN --curves LOSSES --limit L`,
 which says of every theory whether its exponent is that of the losses. Worlds that are done are not
-done again. Exits with status 1 where a theory that has to agree does not, or one agrees that must not.
-Writes benchmarks/results/theory_table.json and the table of benchmarks/theories.md.
+done again. Exits with status 1 where a theory that has to agree does not, or one agrees that must
+not. Writes benchmarks/results/theory_table.json and the table of benchmarks/theories.md.
 """
 
 from __future__ import annotations
