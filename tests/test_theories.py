@@ -181,6 +181,7 @@ def test_the_panel_has_every_theory_with_its_conditions(measured):
         "horizon", "horizon, finite P", "hilberg", "heaps, k=1", "heaps, k=2", "quanta, k=1",
         "quanta, k=2", "missing mass, k=1", "missing mass, k=2", "spectrum of tokens",
         "hierarchy, uniform rules", "hierarchy, power-law rules", "predictive spectrum",
+        "walks on graphs",
     ]  # fmt: skip
     for row in result.rows:
         assert row.assumption
@@ -347,3 +348,26 @@ def test_walks_on_graphs_have_no_exponent_of_the_horizon(tmp_path):
     text = summarize_theories(result)
     assert "no horizon n*(P)" in text.replace("\n      ", " ")
     assert "QUANTA BY K-GRAMS" in text
+
+
+def test_losses_above_a_known_limit(measured, tmp_path):
+    """Where they fall as P^-.5 to 2 nats, that is their exponent, and the panel compares it."""
+    root, corpus, _ = measured
+    sizes = np.geomspace(1e3, 1e6, 7)
+    path = tmp_path / "losses.csv"
+    lines = [f"{p:.0f},{2 + p**-0.5:.12f}" for p in sizes]
+    path.write_text("\n".join(["tokens,loss", *lines]) + "\n")
+    curves = ngramstat.read_curves(path, context=1)
+    result = theories(root / "run", corpus=corpus, longest=1, curves=curves, limit=2.0)
+    rows = {row.name: row for row in result.rows}
+    assert "curves, limit" not in rows
+    assert rows["curves, known limit"].exponent.value == pytest.approx(0.5, abs=1e-4)
+    assert "known limit 2" in rows["curves, known limit"].exponent.method
+    assert rows["curves, raw"].exponent.value < 0.01
+    assert rows["missing mass, k=1"].agreement in ("consistent", "inconsistent")
+    too_high = theories(root / "run", corpus=corpus, longest=1, curves=curves, limit=2.01)
+    refused = next(row for row in too_high.rows if row.name == "curves, known limit").exponent
+    assert "not above the limit" in refused.reason
+    for arguments in ({"limit": 2.0}, {"limit": np.nan, "curves": curves}):
+        with pytest.raises(ngramstat.InputError, match="limit: needs curves"):
+            theories(root / "run", corpus=corpus, **arguments)

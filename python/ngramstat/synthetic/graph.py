@@ -394,7 +394,7 @@ def _stationary(transitions: Any, start: Floats) -> Floats:
     pi = start
     for _ in range(_MAX_ITERATIONS):
         # Resting half of the time removes oscillations and leaves the distribution as it is.
-        step = (pi + back @ pi) / 2
+        step: Floats = (pi + back @ pi) / 2
         step /= step.sum()
         change = float(np.abs(step - pi).sum())
         pi = step
