@@ -391,7 +391,7 @@ def _check_links(links: Sequence[Sequence[int]], nodes: int, edges: int) -> None
 def _stationary(transitions: Any, start: Floats) -> Floats:
     """Stationary distribution of an irreducible chain, by steps of the chain that often rests."""
     back = transitions.T.tocsr()
-    pi = start
+    pi: Floats = start
     for _ in range(_MAX_ITERATIONS):
         # Resting half of the time removes oscillations and leaves the distribution as it is.
         step: Floats = (pi + back @ pi) / 2
