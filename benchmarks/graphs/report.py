@@ -86,7 +86,7 @@ def _refusal_row(row: dict[str, Any]) -> str:
     refused = [
         f"{100 * sum(not d['reported'][name] for d in draws) / n:.0f} %" for name in EXPONENTS
     ]
-    slopes = [s["value"] for d in draws for s in d["shown"]]
+    slopes = [s["value"] for d in draws for s in d["shown"] if s["rung"] == "counted"]
     shown = "none"
     if slopes:
         shown = (

@@ -344,7 +344,8 @@ class GraphWalk(StationaryWorld):
         if self.reversible:
             return self.transitions
         pi = self.stationary
-        return self.transitions.T.multiply(pi[None, :] / pi[:, None]).tocsr()
+        back = self.transitions.T.multiply(1.0 / pi[:, None])
+        return back.multiply(pi[None, :]).tocsr()
 
     @cached_property
     def entropy_rate(self) -> float:
