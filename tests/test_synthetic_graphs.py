@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -109,6 +110,20 @@ def test_curves_of_large_graphs_are_those_of_small_ones(rank_exponent, monkeypat
         large.norms(lags, "document"), exact.norms(lags, "document"), rtol=1e-8
     )
     assert np.isnan(large.sequential_norms([1])).all()
+
+
+@pytest.mark.parametrize("rank_exponent", [0.0, 1.0])
+def test_large_graphs_need_no_dense_matrix(rank_exponent):
+    """At 50,000 nodes one matrix of V^2 numbers has 20 GB."""
+    world = GraphWalk(4000, 12_000, rank_exponent=rank_exponent)
+    tracemalloc.start()
+    try:
+        assert np.all(np.isfinite(world.norms([1, 2], "document")))
+        next(world.pieces(1000, seed=0))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < world.vocab_size**2  # bytes: an eighth of such a matrix
 
 
 def test_walks_that_nearly_fall_into_parts_are_refused(monkeypatch):

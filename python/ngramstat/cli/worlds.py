@@ -381,6 +381,24 @@ def _quanta(**options: Any) -> Any:
 
 
 @_world_command(
+    "percolation",
+    click.option("--vocab-size", type=Count(), default=1 << 16, show_default=True,
+                 help="Number of clusters."),
+    click.option("--occupation", type=float, default=1.0, show_default=True,
+                 help="Mean number of occupied neighbours further out; 1 is the threshold."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Seed of the clusters (--seed is that of the tokens)."),
+    example="--vocab-size 10000",
+    document_length=1000,
+)  # fmt: skip
+def _percolation(**options: Any) -> Any:
+    """Percolation clusters: independent tokens, with the loss of a learner that remembers them."""
+    from ngramstat.synthetic import Percolation
+
+    return Percolation(**options)
+
+
+@_world_command(
     "ngram",
     click.option("--from", "source", required=True, type=click.Path(exists=True),
                  help="Corpus whose n-grams are counted."),

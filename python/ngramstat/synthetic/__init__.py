@@ -9,6 +9,7 @@ from ngramstat.synthetic.hierarchy import RandomHierarchy
 from ngramstat.synthetic.independent import IndependentTokens
 from ngramstat.synthetic.markov import MarkovChain
 from ngramstat.synthetic.ngram import NgramLanguage
+from ngramstat.synthetic.percolation import Percolation
 from ngramstat.synthetic.quanta import Quanta
 from ngramstat.synthetic.runs import RunProcess
 from ngramstat.synthetic.santa_fe import SantaFe
@@ -24,6 +25,7 @@ __all__ = [
     "KnownExponent",
     "MarkovChain",
     "NgramLanguage",
+    "Percolation",
     "Quanta",
     "RandomHierarchy",
     "RareTables",

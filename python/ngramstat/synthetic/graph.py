@@ -344,7 +344,8 @@ class GraphWalk(StationaryWorld):
         if self.reversible:
             return self.transitions
         pi = self.stationary
-        return self.transitions.T.multiply(pi[None, :] / pi[:, None]).tocsr()
+        back = self.transitions.T.multiply(1.0 / pi[:, None])
+        return back.multiply(pi[None, :]).tocsr()
 
     @cached_property
     def entropy_rate(self) -> float:
@@ -391,7 +392,7 @@ def _check_links(links: Sequence[Sequence[int]], nodes: int, edges: int) -> None
 def _stationary(transitions: Any, start: Floats) -> Floats:
     """Stationary distribution of an irreducible chain, by steps of the chain that often rests."""
     back = transitions.T.tocsr()
-    pi = start
+    pi: Floats = start
     for _ in range(_MAX_ITERATIONS):
         # Resting half of the time removes oscillations and leaves the distribution as it is.
         step: Floats = (pi + back @ pi) / 2

@@ -21,7 +21,12 @@ from ngramstat.cli.options import (
 __all__ = ["theories"]
 
 # One theory each, which needs no run: a module of this folder.
-_COMMANDS: dict[str, Member] = {}
+_COMMANDS: dict[str, Member] = {
+    "percolation": Member(
+        "ngramstat.cli.theories.percolation:percolation",
+        "Sample percolation clusters in their two regimes, and compare with the exact curves.",
+    ),
+}
 
 
 @click.command(
