@@ -7,7 +7,7 @@ once with one node killed after a fraction `--at` of the undisturbed time; the r
 equal. If n nodes take T, and one of them is lost at t, the rest takes (T - t) n / (n - 1); what is
 taken beyond that is the cost of the loss. It is compared with the longest batch of parts that is
 sent to a node, as the plan estimates it, scaled by how right the plan was for the whole run.
-Writes benchmarks/results/lost_node.json. Needs `ngramstat[ray]` and as many idle cores as nodes, and
+Writes benchmarks/results/lost_node.json. Needs `ngramstat[ray]`, as many idle cores as nodes, and
 RAY_worker_niceness=0 in the environment: Ray's workers otherwise give way to everything else.
 """
 
