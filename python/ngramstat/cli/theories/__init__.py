@@ -21,7 +21,12 @@ from ngramstat.cli.options import (
 __all__ = ["theories"]
 
 # One theory each, which needs no run: a module of this folder.
-_COMMANDS: dict[str, Member] = {}
+_COMMANDS: dict[str, Member] = {
+    "hierarchies": Member(
+        "ngramstat.cli.theories.hierarchies:hierarchies",
+        "Measure how hierarchies with power-law rules are learned, without torch.",
+    ),
+}
 
 
 @click.command(
