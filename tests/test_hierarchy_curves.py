@@ -6,8 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from ngramstat.cli import main
 from ngramstat.errors import InputError
+from ngramstat.report.chart_svg import chart_figure
+from ngramstat.report.hierarchies import hierarchies_chart, summarize_hierarchies
 from ngramstat.results.hierarchies import HierarchiesResult, LabelCurve
 from ngramstat.synthetic import hierarchy_experiment as experiment
 from ngramstat.synthetic.hierarchy_experiment import (
@@ -24,8 +28,10 @@ from ngramstat.theories.hierarchy_curves import (
     depth_law,
     label_curve,
     last_token_curve,
+    mean_difference,
     ratio_of_share,
     sample_complexity,
+    size_at,
     string_error,
     tuple_error,
     unknown_share,
@@ -61,7 +67,7 @@ def test_errors_of_strings_and_of_tuples_are_converted_into_each_other():
 
 
 def test_exponent_and_scale_of_planted_curves_are_found():
-    q = zipf_law(16384, 2.0)
+    q = zipf_law(2048, 2.0)
     sizes = 2 ** np.arange(8, 16)
     scales = 30.0 * np.exp([-0.2, 0.0, 0.2])
     errors = np.stack([string_error(unknown_share(q, sizes / p), 4, 8) for p in scales], axis=1)
@@ -94,7 +100,7 @@ def test_one_draw_has_no_interval_and_an_error_of_zero_no_exponent():
 
 
 def planted(depth, scale=None, **more):
-    q = zipf_law(4096, 2.0)
+    q = zipf_law(500, 2.0)
     sizes = 2 ** np.arange(4, 20)
     share = unknown_share(q, sizes / (scale or 1.0))
     errors = string_error(share, 2 ** (depth - 1), 8)[:, None] * np.ones(2)
@@ -118,7 +124,7 @@ def test_the_sample_complexity_is_read_where_half_of_the_error_is_left():
         errors = (7 / 8) / (1 + (sizes / place) ** 2)[:, None] * np.ones(2)
         return LabelCurve(
             **{**HIERARCHY, "rules": rules, "depth": depth, "zipf_a": None}, bottom_rules=rules,
-            sizes=sizes, errors=errors, exponent=planted(2).exponent,
+            sizes=sizes, errors=errors, tuple_errors=errors, exponent=planted(2).exponent,
             string_exponent=planted(2).exponent,
         )  # fmt: skip
 
@@ -132,21 +138,51 @@ def test_the_sample_complexity_is_read_where_half_of_the_error_is_left():
         sample_complexity([late])
 
 
-def test_the_exponent_of_a_staircase_is_that_of_its_steps():
+STAIRCASE = {"symbols": 16, "rules": 4, "depth": 5, "skewed": "none", "zipf_a": None}
+
+
+@pytest.mark.parametrize("sharpness", [1.5, 3.0, 8.0])
+def test_the_exponent_of_a_staircase_does_not_depend_on_the_shape_of_its_steps(sharpness):
     thresholds = 85.0 * 16.0 ** np.arange(5)
-    entropies = 0.1 + np.array([2.6, 1.0, 0.25, 0.0625, 0.015625, 0.0])
-    sizes = 2 ** np.arange(5, 20)
-    # Smooth between the steps: loss - limit = P^-1/2.
-    losses = 0.1 + (sizes / thresholds[0]) ** -0.5
+    entropies = 0.1 + np.append(4.0 ** -np.arange(5), 0.0)
+    sizes = 2 ** np.arange(4, 22)
+    # Level l is left for the next one around 3 thresholds, more or less gradually.
+    left = 1 / (1 + (sizes[:, None] / (3 * thresholds[:-1])) ** sharpness)
+    losses = entropies[-1] + left @ -np.diff(entropies)[:-1] + entropies[-2] - entropies[-1]
     curve = last_token_curve(
         sizes, losses[:, None] * np.ones(3), entropies[:, None] * np.ones(3), thresholds,
-        theory=(0.5, None, None),
-        hierarchy={"symbols": 16, "rules": 4, "depth": 5, "skewed": "none", "zipf_a": None},
+        theory=(0.5, None, None), hierarchy=STAIRCASE,
     )  # fmt: skip
-    assert curve.theory_of_levels == pytest.approx(0.5)
-    assert curve.exponent.value == pytest.approx(0.5, abs=1e-9)
-    # The first step to the last one that is followed by another.
-    assert curve.exponent.window == (128, 262144)
+    np.testing.assert_allclose(curve.exact, 0.5)
+    assert curve.exponent.value == pytest.approx(0.5, abs=0.03)
+    assert curve.exponent.low == pytest.approx(curve.exponent.high)
+    np.testing.assert_allclose(curve.steps[:, 0] / thresholds[:-1], 3, rtol=0.6)
+    assert mean_difference(curve)[0] == pytest.approx(curve.exponent.value - 0.5)
+
+
+def test_steps_that_the_curve_does_not_take_are_left_out():
+    entropies = 0.1 + np.append(4.0 ** -np.arange(5), 0.0)[:, None]
+    sizes = np.array([10, 100, 1000])
+    losses = 0.1 + np.array([[1.0], [0.3], [0.2]])
+    curve = last_token_curve(
+        sizes, losses, entropies, 10.0 ** np.arange(5), theory=(0.5, None, None),
+        hierarchy=STAIRCASE,
+    )  # fmt: skip
+    assert np.isfinite(curve.steps[:, 0]).tolist() == [True, False, False, False]
+    assert curve.exponent.value is None
+    assert len(curve.exact) == 0
+    assert HierarchiesResult(
+        settings={}, provenance={}, last_tokens=(curve,)
+    ).to_dict()["last_tokens"][0]["steps"][1] == [None]  # fmt: skip
+
+
+def test_a_size_is_read_between_the_points_of_a_power_law():
+    sizes = np.array([10, 100, 1000])
+    errors = np.array([1.0, 0.1, 0.01])
+    assert size_at(sizes, errors, 0.05) == pytest.approx(200)
+    assert math.isnan(size_at(sizes, errors, 0.001))
+    assert math.isnan(size_at(sizes, errors, 2.0))
+    assert size_at(sizes, np.array([1.0, 0.0, 0.0]), 0.5) == 100
 
 
 # --- worlds ---------------------------------------------------------------------------------------
@@ -205,8 +241,57 @@ TINY = HierarchyTable(
 )
 
 
-def test_a_table_resumes_and_is_read_back(tmp_path, monkeypatch):
-    result = measure_hierarchies(TINY, tmp_path / "out")
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The directory of the tiny table, and its result."""
+    directory = tmp_path_factory.mktemp("hierarchies")
+    return directory, measure_hierarchies(TINY, directory)
+
+
+def test_the_report_says_what_was_measured(measured):
+    _, result = measured
+    text = summarize_hierarchies(result)
+    assert max(map(len, text.splitlines())) <= 100
+    for words in ("LABELS OF STRINGS", "DEPTH", "EQUALLY LIKELY RULES", "LAST TOKENS"):
+        assert words in text
+    assert "power law on the lowest level, a = 1" in text
+    for curve in result.labels:
+        assert f"{curve.scale:.3g}" in text
+    chart = hierarchies_chart(result)
+    assert [panel.title.split(":")[0] for panel in chart.panels] == [
+        "Labels", "P0 grows by one factor with every level", "Last token"
+    ]  # fmt: skip
+    assert "<svg" in chart_figure(chart, "hierarchies")
+    frame = result.to_pandas()
+    assert frame["theory"].tolist()[:3] == [0.5] * 3
+
+
+def test_the_command_measures_writes_and_resumes(tmp_path):
+    out = tmp_path / "out"
+    words = [
+        "theories", "hierarchies", "--parts", "labels", "--exponents", "1", "--depths", "1,2",
+        "--symbols", "4", "--bottom-rules", "64", "--draws", "2", "--held-out", "1000", "-o",
+        str(out), "--quiet",
+    ]  # fmt: skip
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "LABELS OF STRINGS" in done.output
+    result = HierarchiesResult.load(out)
+    assert (out / "summary.txt").read_text() == summarize_hierarchies(result)
+    assert [curve.depth for curve in result.labels] == [1, 2]
+    assert result.uniform is None
+    assert result.last_tokens == ()
+    times = {path: path.stat().st_mtime_ns for path in (out / "curves").iterdir()}
+    assert len(times) == 4
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "curves").iterdir()} == times
+    refused = CliRunner().invoke(main, [*words, "--symbols", "2", "--bottom-rules", "2^30"])
+    assert refused.exit_code == 2
+    assert "more than" in refused.output
+
+
+def test_a_table_resumes_and_is_read_back(measured, tmp_path, monkeypatch):
+    directory, result = measured
     assert len(result.labels) == 3
     assert len(result.depth_laws) == 1
     assert [curve.skewed for curve in result.last_tokens] == ["none", "bottom", "all"]
@@ -225,13 +310,13 @@ def test_a_table_resumes_and_is_read_back(tmp_path, monkeypatch):
 
     monkeypatch.setattr(experiment, "label_errors", fail)
     monkeypatch.setattr(experiment, "last_token_losses", fail)
-    again = measure_hierarchies(TINY, tmp_path / "out")
+    again = measure_hierarchies(TINY, directory)
     assert again.labels == result.labels
     assert again.last_tokens == result.last_tokens
     # Other settings are measured.
     changed = HierarchyTable(TINY.labels, None, None, draws=2, held_out=2001)
     with pytest.raises(AssertionError, match="measured again"):
-        measure_hierarchies(changed, tmp_path / "out")
+        measure_hierarchies(changed, directory)
 
 
 def test_hierarchies_that_take_too_many_strings_are_left_out():

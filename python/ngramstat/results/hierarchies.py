@@ -37,6 +37,8 @@ class LabelCurve(Result):
         P, training strings.
     errors : (n_sizes, n_draws) float64
         Fractions of held-out strings with a wrong label, for every draw of rules and strings.
+    tuple_errors : (n_sizes, n_draws) float64
+        Shares of unknown tuples behind them.
     exponent : Exponent
         Of the error of one tuple, over the window; its interval is over the draws.
     string_exponent : Exponent
@@ -47,6 +49,8 @@ class LabelCurve(Result):
         Slope over the window of the theory's curve for so many rules.
     scale, scale_low, scale_high : float or None
         P0 of the theory's curve, in strings, with its interval over the draws.
+    theory_errors : (n_sizes,) float64 or None
+        Errors of one tuple by the theory's curve with this P0.
     """
 
     _axis: ClassVar[str | None] = "sizes"
@@ -58,6 +62,7 @@ class LabelCurve(Result):
     zipf_a: float | None = None
     sizes: IntVector
     errors: FloatMatrix
+    tuple_errors: FloatMatrix
     exponent: Exponent
     string_exponent: Exponent
     theory: float | None = None
@@ -65,6 +70,7 @@ class LabelCurve(Result):
     scale: float | None = None
     scale_low: float | None = None
     scale_high: float | None = None
+    theory_errors: FloatVector | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,14 +150,18 @@ class LastTokenCurve(Result):
         Held-out losses of the last token in nats, for every draw of rules and strings.
     entropies : (L + 1, n_draws) float64
         Exact entropies of the last token given 0, 1, ... L levels of context, in nats.
+    steps : (L - 1, n_draws) float64
+        Strings with which the loss above its limit passes the geometric mean of a level and the
+        next, for levels 1 .. L - 1; NaN where the curve does not.
     exponent : Exponent
-        Of loss minus the entropy given the whole string, over the window; its interval is over the
-        draws.
+        Slope of the line through these steps, mean over the draws with its interval; its window
+        runs from the first step to the last.
+    exponents, exact : (n_draws,) float64
+        The slope of every draw, and that of the exact entropies of the same levels against the
+        strings that each level takes in theory. Empty if there are less than two steps.
     theory, theory_low, theory_high : float or None
-        gamma / (2 beta) of the last token: one number, or bounds where only these are known.
-    theory_of_levels : float or None
-        The same from the exact entropies of these levels and the strings that each level takes,
-        mean over the draws; None where the last level adds nothing.
+        gamma / (2 beta) of the last token, in the limit of many levels and symbols: one number, or
+        bounds where only these are known.
     """
 
     symbols: int
@@ -162,11 +172,13 @@ class LastTokenCurve(Result):
     sizes: IntVector
     losses: FloatMatrix
     entropies: FloatMatrix
+    steps: FloatMatrix
     exponent: Exponent
+    exponents: FloatVector
+    exact: FloatVector
     theory: float | None = None
     theory_low: float | None = None
     theory_high: float | None = None
-    theory_of_levels: float | None = None
 
     def _check(self) -> None:
         if self.skewed not in ("none", "bottom", "all"):

@@ -8,7 +8,6 @@ do not decide its exponent. Every curve of every draw is a file, so that a long 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -228,8 +227,8 @@ class LabelSettings:
 
     exponents: tuple[float, ...] = (0.5, 1.0, 2.0)
     depths: tuple[int, ...] = (2, 3, 4)
-    symbols: tuple[int, ...] = (6, 8)
-    most_strings: int = 1 << 24
+    symbols: tuple[int, ...] = (5, 6, 8)
+    most_strings: int = 1 << 22
     bottom_rules: int = 16384
     sizes: tuple[int, int] = (-2, 8)
     window: tuple[int, int] = (3, 8)
@@ -265,12 +264,12 @@ class LastTokenSettings:
         First and last power of two of the sizes.
     """
 
-    symbols: int = 16
-    rules: int = 4
+    symbols: int = 12
+    rules: int = 3
     depth: int = 5
     zipf_a: float = 1.0
     skewed: tuple[str, ...] = ("none", "bottom", "all")
-    sizes: tuple[int, int] = (5, 19)
+    sizes: tuple[int, int] = (5, 16)
 
 
 @dataclass(frozen=True)
@@ -333,7 +332,6 @@ def measure_hierarchies(
     """
     directory = Path(output)
     curves = list(_curves(table, threads))
-    started = time.monotonic()
     with sole_writer(directory):
         (directory / _CURVES).mkdir(exist_ok=True)
         measured = {}
@@ -348,7 +346,7 @@ def measure_hierarchies(
                 else:
                     shown.skip(1)
                 measured[curve.name] = known
-    return _assembled(table, measured, time.monotonic() - started)
+    return _assembled(table, measured)
 
 
 def _known_curve(path: Path, setting: dict[str, Any]) -> dict[str, Any] | None:
@@ -457,9 +455,7 @@ def _curve_of_last_tokens(table: HierarchyTable, skewed: str, draw: int, threads
     return _Curve(name, setting, measure)
 
 
-def _assembled(
-    table: HierarchyTable, measured: dict[str, dict[str, Any]], seconds: float
-) -> HierarchiesResult:
+def _assembled(table: HierarchyTable, measured: dict[str, dict[str, Any]]) -> HierarchiesResult:
     labels = [_fitted_labels(table, measured, world) for world in _label_worlds(table, 0)]
     alike = dict.fromkeys((curve.symbols, curve.zipf_a) for curve in labels)
     laws = [depth_law([c for c in labels if (c.symbols, c.zipf_a) == pair]) for pair in alike]
@@ -467,7 +463,7 @@ def _assembled(
     skewed = () if table.last_tokens is None else table.last_tokens.skewed
     return HierarchiesResult(
         settings=asdict(table),
-        provenance={"version": __version__, "seconds": round(seconds, 3)},
+        provenance={"version": __version__},
         labels=tuple(labels),
         depth_laws=tuple(law for law in laws if law is not None),
         uniform=sample_complexity(uniform) if len(uniform) > 1 else None,
@@ -510,11 +506,15 @@ def _fitted_last_tokens(
     def name(draw: int) -> str:
         return f"last-token-v{world.v}-m{world.m}-L{world.levels}-{skewed}-draw{draw}"
 
-    alpha = world.exponents()["alpha"]
+    exponents = world.exponents()
+    alpha, beta = exponents["alpha"], exponents["beta"].value
+    assert beta is not None
+    # A level of more distant tokens takes s^(2 beta) as many strings.
+    thresholds = float(world.s) ** (2 * beta * np.arange(1, world.levels + 1))
     first, last = settings.sizes
     return last_token_curve(
         2 ** np.arange(first, last + 1), _columns(table, measured, name, "losses"),
-        _columns(table, measured, name, "entropies"), world.thresholds(world.levels),
+        _columns(table, measured, name, "entropies"), thresholds,
         theory=(alpha.value, alpha.low, alpha.high),
         hierarchy={
             "symbols": world.v, "rules": world.m, "depth": world.levels, "skewed": skewed,

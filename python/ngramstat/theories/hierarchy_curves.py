@@ -25,8 +25,10 @@ __all__ = [
     "depth_law",
     "label_curve",
     "last_token_curve",
+    "mean_difference",
     "ratio_of_share",
     "sample_complexity",
+    "size_at",
     "string_error",
     "tuple_error",
     "unknown_share",
@@ -125,15 +127,18 @@ def label_curve(
         ]
     )
     scale, low, high = _geometric_interval(scales)
-    expected = None
+    theory, in_window = None, None
     if zipf_a is not None and scale is not None:
-        expected = power_law(sizes[used], unknown_share(frequencies, sizes[used] / scale)).exponent
+        theory = unknown_share(frequencies, sizes / scale)
+        if np.count_nonzero(used) > 1:
+            in_window = power_law(sizes[used], theory[used]).exponent
     return LabelCurve(
         **hierarchy, bottom_rules=len(frequencies), sizes=sizes, errors=errors,
+        tuple_errors=shares,
         exponent=_exponent(sizes, shares, window, "error of one tuple"),
         string_exponent=_exponent(sizes, errors, window, "error of a string"),
-        theory=None if zipf_a is None else zipf_a / (1 + zipf_a), theory_in_window=expected,
-        scale=scale, scale_low=low, scale_high=high,
+        theory=None if zipf_a is None else zipf_a / (1 + zipf_a), theory_in_window=in_window,
+        scale=scale, scale_low=low, scale_high=high, theory_errors=theory,
     )  # fmt: skip
 
 
@@ -163,16 +168,21 @@ def _exponent(
     used = (sizes >= window[0]) & (sizes <= window[1])
     method = f"{what} against strings, log-log over the window, mean over draws of the rules"
     if np.count_nonzero(used) < 3 or np.any(values[used] <= 0):
-        return Exponent.refused(
-            "fewer than three sizes, an error of 0, or a loss at its limit", method=method
-        )
+        return Exponent.refused("fewer than three sizes, or an error of 0", method=method)
     slopes = np.array([power_law(sizes[used], column).exponent for column in values[used].T])
-    value, half = float(slopes.mean()), _half_width(slopes)
+    ends = float(sizes[used][0]), float(sizes[used][-1])
+    return _mean_of_draws(slopes, ends, int(np.count_nonzero(used)), method)
+
+
+def _mean_of_draws(
+    exponents: Floats, window: tuple[float, float], points: int, method: str
+) -> Exponent:
+    """Mean of the exponents of the draws, with Student's interval."""
+    value, half = float(exponents.mean()), _half_width(exponents)
     one_draw = not math.isfinite(half)
     return Exponent(
         value=value, low=None if one_draw else value - half,
-        high=None if one_draw else value + half, level=_LEVEL,
-        window=(int(sizes[used][0]), int(sizes[used][-1])), points=int(np.count_nonzero(used)),
+        high=None if one_draw else value + half, level=_LEVEL, window=window, points=points,
         method=method, reportable=not one_draw,
         reason="one draw of the rules has no interval" if one_draw else None,
     )  # fmt: skip
@@ -201,12 +211,18 @@ def _line(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
 
 
 def size_at(sizes: NDArray[np.int64], errors: Floats, error: float) -> float:
-    """Size at which a falling curve first passes `error`, between its points; NaN if never."""
+    """Size at which a falling curve first passes `error`; NaN if it never does, or begins below.
+
+    Between its points the curve is taken as a power law.
+    """
     below = np.flatnonzero(errors <= error)
     if len(below) == 0 or below[0] == 0:
         return math.nan
     last, first = below[0] - 1, below[0]
-    fraction = (errors[last] - error) / (errors[last] - errors[first])
+    # A curve at or below nought there is passed at that size.
+    if errors[first] <= 0:
+        return float(sizes[first])
+    fraction = math.log(errors[last] / error) / math.log(errors[last] / errors[first])
     return float(sizes[last] * (sizes[first] / sizes[last]) ** fraction)
 
 
@@ -246,7 +262,11 @@ def last_token_curve(
     theory: tuple[float | None, float | None, float | None],
     hierarchy: Mapping[str, Any],
 ) -> LastTokenCurve:
-    """The exponent of the losses of the last token above their limit.
+    """The large-scale exponent of the losses of the last token.
+
+    The loss falls in steps, one a level. A step is taken where the loss above its limit passes the
+    geometric mean of the levels before and after it; the exponent is the slope of the line through
+    these places, whatever the shape of the steps.
 
     Parameters
     ----------
@@ -255,22 +275,44 @@ def last_token_curve(
     entropies : (L + 1, n_draws) float64
         Exact, given 0 .. L levels of context.
     thresholds : (L,) float64
-        Strings that levels 1 .. L take. The window begins with the first and ends before the last
-        of them, so that it covers whole steps of the curve.
+        Strings that levels 1 .. L take, up to a factor.
     theory : (value, low, high)
         gamma / (2 beta).
     hierarchy : mapping
         The fields symbols, rules, depth, skewed and zipf_a of `LastTokenCurve`.
     """
-    window = (float(thresholds[0]), float(thresholds[-2]))
-    first, last = entropies[1] - entropies[-1], entropies[-2] - entropies[-1]
-    of_levels = None
-    if np.all(last > _ROUNDING):
-        steps = math.log(thresholds[-2] / thresholds[0])
-        of_levels = float(np.mean(np.log(first / last))) / steps
-    value, low, high = theory
+    excess = np.maximum(entropies - entropies[-1], 0.0)
+    # The last step ends at the limit, which the loss never passes.
+    middles = np.sqrt(excess[:-2] * excess[1:-1])
+    steps = np.array(
+        [
+            [size_at(sizes, loss, middle) for loss, middle in zip(above.T, row, strict=True)]
+            for above, row in ((losses - entropies[-1], row) for row in middles)
+        ]
+    )
+    taken = np.all(np.isfinite(steps) & (middles > _ROUNDING), axis=1)
+    exponents, exact = np.empty(0), np.empty(0)
+    if np.count_nonzero(taken) > 1:
+        log_theory = np.log(thresholds[:-1][taken])
+        pairs = list(zip(np.log(steps[taken]).T, np.log(middles[taken]).T, strict=True))
+        exponents = np.array([-_line(p, middle)[0] for p, middle in pairs])
+        exact = np.array([-_line(log_theory, middle)[0] for _, middle in pairs])
     return LastTokenCurve(
-        **hierarchy, sizes=sizes, losses=losses, entropies=entropies,
-        exponent=_exponent(sizes, losses - entropies[-1], window, "loss of the last token"),
-        theory=value, theory_low=low, theory_high=high, theory_of_levels=of_levels,
+        **hierarchy, sizes=sizes, losses=losses, entropies=entropies, steps=steps,
+        exponent=_mean_exponent(exponents, steps[taken]), exponents=exponents, exact=exact,
+        theory=theory[0], theory_low=theory[1], theory_high=theory[2],
     )  # fmt: skip
+
+
+def _mean_exponent(exponents: Floats, steps: Floats) -> Exponent:
+    """Mean over the draws of the exponent through the steps, (n_steps, n_draws)."""
+    method = "line through the steps of the curve, log-log, mean over draws of the rules"
+    if len(exponents) == 0:
+        return Exponent.refused("fewer than two steps are in the curves", method=method)
+    return _mean_of_draws(exponents, (float(steps.min()), float(steps.max())), len(steps), method)
+
+
+def mean_difference(curve: LastTokenCurve) -> tuple[float, float]:
+    """Mean over the draws of measured minus exact exponent, and half of its interval."""
+    differences = curve.exponents - curve.exact
+    return float(differences.mean()), _half_width(differences)

@@ -26,6 +26,10 @@ _COMMANDS: dict[str, Member] = {
         "ngramstat.cli.theories.percolation:percolation",
         "Sample percolation clusters in their two regimes, and compare with the exact curves.",
     ),
+    "hierarchies": Member(
+        "ngramstat.cli.theories.hierarchies:hierarchies",
+        "Measure how hierarchies with power-law rules are learned, without torch.",
+    ),
 }
 
 
