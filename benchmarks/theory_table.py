@@ -1,12 +1,12 @@
 """Which theory predicts the learning curve of which learner on which world.
 
-    python benchmarks/theory_table.py --work DIR [WORLD ...]
+    python -m benchmarks.theory_table --work DIR [WORLD ...]
 
 For every world: its corpus (`ngramstat synthesize`), a measurement (`ngramstat measure`), the
 losses of a learner whose limit is known, and `ngramstat theories RUN --curves LOSSES --limit L`,
 which says of every theory whether its exponent is that of the losses. Worlds that are done are not
 done again. Exits with status 1 where a theory that has to agree does not, or one agrees that must
-not. Writes benchmarks/results/theory_table.json and the table of benchmarks/theories.md.
+not. Writes benchmarks/results/theory_table.json, and benchmarks/theories.md with its figure.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from bars import machine
+from benchmarks.bars import machine
 from ngramstat.theories.solvable import SolvableModel, simulate
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "theory_table.json", HERE / "theories.md"
+FIGURE = HERE / "theories.png"
 # Families of the panel's rows, in the order of the columns.
 THEORIES = ("horizon", "hilberg", "heaps", "quanta", "missing mass", "spectrum of tokens")
 
@@ -106,10 +107,11 @@ WORLDS = (
         counted_pairs, wins=(), loses=("horizon", "hilberg"),
     ),
     World(
-        "Markov chain", "counts pairs",
-        "markov --vocab-size 64 --concentration 0.2 --tokens 4e6",
-        "--max-context 2 --predictor kneser-ney",
-        counted_pairs, wins=(), loses=("horizon", "hilberg"),
+        "clusters of percolation", "remembers clusters",
+        "percolation --vocab-size 1048576 --tokens 4e6",
+        "--lags 1,2,4,8 --max-context 2 --predictor kneser-ney", memoriser,
+        wins=("quanta, k=1", "missing mass, k=1"),
+        loses=("spectrum of tokens", "horizon", "hilberg"),
     ),
 )  # fmt: skip
 
@@ -177,21 +179,39 @@ def interval(exponent: dict[str, Any]) -> str:
     return f"{exponent['value']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
 
 
+def best_row(found: dict[str, Any], theory: str) -> dict[str, Any]:
+    """Of the rows of a theory the one that agrees with the losses, or else the first."""
+    rows = [
+        {"name": name, **row}
+        for name, row in found["theories"].items()
+        if name.split(",")[0] == theory and name != "horizon, finite P"
+    ]
+    agreeing = [row for row in rows if row["agreement"] == "consistent"]
+    return (agreeing or rows)[0]
+
+
 def cell(found: dict[str, Any], theory: str) -> str:
-    """What a theory says of a world: the row that agrees, or else its first one."""
-    rows = {name: row for name, row in found["theories"].items() if name.split(",")[0] == theory}
-    rows.pop("horizon, finite P", None)
-    agreeing = [name for name, row in rows.items() if row["agreement"] == "consistent"]
-    name = (agreeing or list(rows))[0]
-    k = name.partition(", ")[2]
-    words = f"{interval(rows[name])}{f' ({k})' if k else ''}"
-    return f"**{words}**" if agreeing else words
+    """What a theory says of a world."""
+    row = best_row(found, theory)
+    k = row["name"].partition(", ")[2]
+    words = interval(row)
+    if words == "refused":
+        return words
+    words += f" ({k})" if k else ""
+    return f"**{words}**" if row["agreement"] == "consistent" else words
 
 
 def page(results: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
     lines = [
         "# Which theory predicts which learner on which world",
+        "",
+        "The exponent of a learning curve is not a property of the text alone: of one and the same",
+        "text a learner that remembers tokens follows one theory, and a regression on random",
+        "features another. Where C(t) and H(n) have no power law the horizon theory is silent, and",
+        "losses fall as power laws all the same.",
+        "",
+        "![Exponents of losses and of theories, world by world](theories.png)",
         "",
         "Exponents of the loss against training tokens, with their intervals: as each theory",
         "predicts it from the corpus, and as the losses of a learner show it. Bold: the intervals",
@@ -207,7 +227,7 @@ def page(results: list[dict[str, Any]]) -> str:
         lines.append(" | ".join([f"| {first}", interval(found["measured"]), *cells]) + " |")
     lines += [
         "",
-        "Each row by these commands; `python benchmarks/theory_table.py` runs them:",
+        "Each row by these commands; `python -m benchmarks.theory_table` runs them:",
         "",
     ]
     for found in results:
@@ -215,6 +235,42 @@ def page(results: list[dict[str, Any]]) -> str:
         lines += [f"$ {command}" for command in found["commands"]]
         lines += ["```", ""]
     return "\n".join(lines)
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """Measured exponents as bands, and those of the theories as points with intervals."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 1 + 1.2 * len(results)), layout="constrained")
+    colours = dict(zip(THEORIES, plt.get_cmap("tab10").colors, strict=False))
+    named: set[str] = set()
+    for k, found in enumerate(results):
+        measured, at = found["measured"], len(results) - 1 - k
+        axes.fill_betweenx([at - 0.4, at + 0.4], measured["low"], measured["high"], color="0.85")
+        axes.plot([measured["value"]] * 2, [at - 0.4, at + 0.4], color="black", lw=2,
+                  label=None if named else "losses, with interval")  # fmt: skip
+        shown = [t for t in THEORIES if interval(best_row(found, t)) != "refused"]
+        for j, theory in enumerate(shown):
+            row = best_row(found, theory)
+            y = at + 0.3 - 0.6 * (j + 0.5) / len(shown)
+            axes.errorbar(
+                row["value"], y, fmt="o", color=colours[theory],
+                xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
+                label=None if theory in named else theory,
+            )  # fmt: skip
+            named.add(theory)
+        if not shown:
+            axes.text(measured["low"], at, "every theory refuses  ", ha="right", va="center")
+        named.add("losses")
+    axes.set_yticks(range(len(results)))
+    axes.set_yticklabels([f"{r['world']},\n{r['learner']}" for r in reversed(results)])
+    axes.set_xlim(left=0)
+    axes.set_xlabel("exponent of the loss against training tokens")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    figure.savefig(path, dpi=120)
 
 
 def main() -> None:
@@ -235,6 +291,7 @@ def main() -> None:
     if not chosen.worlds:
         RESULTS.write_text(json.dumps({"machine": machine(), "rows": results}, indent=1) + "\n")
         PAGE.write_text(page(results))
+        draw(results, FIGURE)
     if wrong:
         raise SystemExit("\n".join(wrong))
 
