@@ -14,7 +14,7 @@ def row(agreement: str | None, value: float | None = 0.5) -> dict:
 
 def found_of(**theories: dict) -> dict:
     names = {
-        "horizon": row("indeterminate", None), "horizon, finite P": row("consistent"),
+        "horizon": row("indeterminate", None), "horizon, finite P": row("inconsistent"),
         "hilberg": row("indeterminate", None), "heaps, k=1": row("inconsistent", 0.1),
         "quanta, k=1": row("consistent"), "quanta, k=2": row("inconsistent"),
         "missing mass, k=1": row("consistent"), "spectrum of tokens": row("inconsistent", 1.0),
