@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from ngramstat.theories.hierarchy_curves import (
     label_curve,
     last_token_curve,
     mean_difference,
-    ratio_of_share,
+    ratios_of_shares,
     sample_complexity,
     size_at,
     string_error,
@@ -37,6 +38,7 @@ from ngramstat.theories.hierarchy_curves import (
     unknown_share,
 )
 
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 HIERARCHY = {"symbols": 8, "rules": 8, "depth": 3, "zipf_a": 1.0}
 
 
@@ -45,9 +47,8 @@ def test_the_share_of_unknown_rules_is_the_sum_over_rules():
     expected = [sum(p * (1 - p) ** r for p in q) for r in (0.0, 1.0, 2.5, 40.0)]
     np.testing.assert_allclose(unknown_share(q, [0.0, 1.0, 2.5, 40.0]), expected, rtol=1e-12)
     assert unknown_share([1.0], [1.0])[0] == 0
-    assert ratio_of_share(q, expected[2]) == pytest.approx(2.5, rel=1e-9)
-    assert math.isnan(ratio_of_share(q, 1.0))
-    assert math.isnan(ratio_of_share(q, 0.0))
+    ratios = ratios_of_shares(q, [[expected[2], expected[3]], [1.0, 0.0]])
+    np.testing.assert_allclose(ratios, [[2.5, 40.0], [np.nan, np.nan]], rtol=1e-3)
 
 
 @pytest.mark.parametrize("a", [0.5, 1.0, 2.0])
@@ -72,11 +73,11 @@ def test_exponent_and_scale_of_planted_curves_are_found():
     scales = 30.0 * np.exp([-0.2, 0.0, 0.2])
     errors = np.stack([string_error(unknown_share(q, sizes / p), 4, 8) for p in scales], axis=1)
     curve = label_curve(sizes, errors, (512, 16384), q, branching=2, hierarchy=HIERARCHY)
-    assert curve.scale == pytest.approx(30, rel=1e-6)
+    assert curve.scale == pytest.approx(30, rel=1e-4)
     # Student's t of two degrees of freedom, standard error 0.2 / sqrt 3.
     half = 4.3027 * 0.2 / math.sqrt(3)
-    assert curve.scale_low == pytest.approx(30 * math.exp(-half), rel=1e-4)
-    assert curve.scale_high == pytest.approx(30 * math.exp(half), rel=1e-4)
+    assert curve.scale_low == pytest.approx(30 * math.exp(-half), rel=1e-3)
+    assert curve.scale_high == pytest.approx(30 * math.exp(half), rel=1e-3)
     assert curve.theory == 0.5
     assert curve.exponent.value == pytest.approx(curve.theory_in_window, abs=0.001)
     assert curve.exponent.low < curve.exponent.value < curve.exponent.high
@@ -92,7 +93,7 @@ def test_one_draw_has_no_interval_and_an_error_of_zero_no_exponent():
     curve = label_curve(sizes, errors, (256, 4096), q, branching=2, hierarchy=HIERARCHY)
     assert not curve.exponent.reportable
     assert "one draw" in curve.exponent.reason
-    assert curve.scale == pytest.approx(10, rel=1e-6)
+    assert curve.scale == pytest.approx(10, rel=1e-4)
     assert curve.scale_low is None
     curve = label_curve(sizes, 0 * errors, (256, 4096), q, branching=2, hierarchy=HIERARCHY)
     assert curve.exponent.value is None
@@ -110,7 +111,7 @@ def planted(depth, scale=None, **more):
 
 def test_the_law_of_the_depth():
     law = depth_law([planted(depth, 5.0 * 3.0**depth) for depth in (2, 3, 4)])
-    assert law.factor == pytest.approx(3, rel=1e-6)
+    assert law.factor == pytest.approx(3, rel=1e-4)
     assert law.r2 == pytest.approx(1)
     assert law.depths.tolist() == [2, 3, 4]
     assert depth_law([planted(2, 9.0), planted(3, 27.0)]) is None
@@ -156,7 +157,7 @@ def test_the_exponent_of_a_staircase_does_not_depend_on_the_shape_of_its_steps(s
     np.testing.assert_allclose(curve.exact, 0.5)
     assert curve.exponent.value == pytest.approx(0.5, abs=0.03)
     assert curve.exponent.low == pytest.approx(curve.exponent.high)
-    np.testing.assert_allclose(curve.steps[:, 0] / thresholds[:-1], 3, rtol=0.6)
+    np.testing.assert_allclose(np.diff(np.log(curve.steps[:, 0])), np.log(16), rtol=0.05)
     assert mean_difference(curve)[0] == pytest.approx(curve.exponent.value - 0.5)
 
 
@@ -331,3 +332,52 @@ def test_unknown_levels_are_refused(tmp_path):
     table = HierarchyTable(None, None, LastTokenSettings(8, 2, 3, skewed=("top",)))
     with pytest.raises(InputError, match="skewed='top'"):
         measure_hierarchies(table, tmp_path / "out")
+
+
+# --- what the theory says, and what was measured --------------------------------------------------
+
+
+def check_claims(result):
+    """The claims of Cagnetta, Kang and Wyart, on measured curves."""
+    for curve in result.labels:
+        first, last = curve.exponent.window
+        assert math.log10(last / first) > 1.5
+        if curve.zipf_a <= 1:
+            assert curve.exponent.value == pytest.approx(curve.theory_in_window, abs=0.05)
+            # Five symbols differ too much from draw to draw.
+            if curve.symbols > 5:
+                assert curve.exponent.value == pytest.approx(curve.theory, abs=0.05)
+    assert result.depth_laws
+    for law in result.depth_laws:
+        assert law.r2 > (0.98 if law.symbols > 5 else 0.97)
+        assert law.factor > 2
+    none, bottom = (
+        next(curve for curve in result.last_tokens if curve.skewed == skewed)
+        for skewed in ("none", "bottom")
+    )
+    halves = [curve.exponent.high - curve.exponent.value for curve in (none, bottom)]
+    assert abs(none.exponent.value - bottom.exponent.value) < math.hypot(*halves)
+    for curve in (none, bottom):
+        difference, half = mean_difference(curve)
+        assert abs(difference) < half
+    assert result.uniform.exponent == pytest.approx(1, abs=0.15)
+    assert result.uniform.r2 > 0.9
+
+
+def test_the_committed_curves_show_what_the_theory_says():
+    check_claims(HierarchiesResult.load(RESULTS / "hierarchies.json"))
+
+
+@pytest.mark.nightly
+def test_the_committed_curves_are_measured_again(tmp_path):
+    committed = HierarchiesResult.load(RESULTS / "hierarchies.json")
+    result = measure_hierarchies(
+        HierarchyTable(LabelSettings((0.5, 1.0), symbols=(6,))), tmp_path / "out"
+    )
+    check_claims(result)
+    known = {(c.symbols, c.depth, c.zipf_a): c.errors for c in committed.labels}
+    for curve in result.labels:
+        errors = known[curve.symbols, curve.depth, curve.zipf_a]
+        np.testing.assert_allclose(curve.errors, errors, atol=0.002)
+    for curve, before in zip(result.last_tokens, committed.last_tokens, strict=True):
+        np.testing.assert_allclose(curve.losses, before.losses, atol=0.005)

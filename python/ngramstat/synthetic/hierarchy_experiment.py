@@ -510,7 +510,8 @@ def _fitted_last_tokens(
     alpha, beta = exponents["alpha"], exponents["beta"].value
     assert beta is not None
     # A level of more distant tokens takes s^(2 beta) as many strings.
-    thresholds = float(world.s) ** (2 * beta * np.arange(1, world.levels + 1))
+    levels = np.arange(1, world.levels + 1, dtype=np.float64)
+    thresholds = np.exp(2 * beta * math.log(world.s) * levels)
     first, last = settings.sizes
     return last_token_curve(
         2 ** np.arange(first, last + 1), _columns(table, measured, name, "losses"),

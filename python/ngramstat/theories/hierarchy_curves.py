@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.errors import InputError
 from ngramstat.exponents.distributions import student_quantile
 from ngramstat.exponents.fit import power_law
-from ngramstat.exponents.roots import root_between
 from ngramstat.results.exponent import Exponent
 from ngramstat.results.hierarchies import DepthLaw, LabelCurve, LastTokenCurve, SampleComplexity
 
@@ -26,7 +26,7 @@ __all__ = [
     "label_curve",
     "last_token_curve",
     "mean_difference",
-    "ratio_of_share",
+    "ratios_of_shares",
     "sample_complexity",
     "size_at",
     "string_error",
@@ -37,7 +37,10 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 # Range of P / P0 in which a share of unknown rules is looked for.
-_RATIOS = (1e-6, 1e15)
+_RATIOS = (1e-3, 1e9)
+_PLACES = 600
+_TINY = 1e-300
+_LEAST_LOG = -700.0
 _LEVEL = 0.95
 # Entropies of two levels that differ by less are equal, in nats.
 _ROUNDING = 1e-9
@@ -60,20 +63,35 @@ def unknown_share(frequencies: ArrayLike, ratios: ArrayLike) -> Floats:
     # A single rule, q = 1, is known at once.
     log_missed = np.log1p(-q[q < 1])
     r = np.atleast_1d(np.asarray(ratios, dtype=np.float64))
-    share: Floats = np.array([float(q[q < 1] @ np.exp(x * log_missed)) for x in r])
+    # Exponentials that underflow take many times as long.
+    share: Floats = np.array(
+        [float(q[q < 1] @ np.exp(np.maximum(x * log_missed, _LEAST_LOG))) for x in r]
+    )
     return share
 
 
-def ratio_of_share(frequencies: ArrayLike, share: float) -> float:
-    """P / P0 at which this share of rules is unknown; NaN for a share that is never reached."""
+def ratios_of_shares(frequencies: ArrayLike, shares: ArrayLike) -> Floats:
+    """P / P0 at which these shares of rules are unknown; NaN for shares that are never reached.
 
-    def excess(log_ratio: float) -> float:
-        return float(unknown_share(frequencies, math.exp(log_ratio))[0]) - share
+    Read from the curve at 50 places a decade, which is good to 1e-3, and to 1e-4 in a power law.
+    """
+    ratios = np.geomspace(*_RATIOS, _PLACES)
+    curve = _curve(np.asarray(frequencies, dtype=np.float64).tobytes())
+    # Far below the rarest rule the curve is 0 in floating point.
+    ratios, curve = ratios[curve > _TINY], curve[curve > _TINY]
+    wanted = np.asarray(shares, dtype=np.float64)
+    inside = (wanted <= curve[0]) & (wanted >= curve[-1])
+    log_shares = np.log(np.where(inside, wanted, curve[0]))
+    # `interp` needs an ascending abscissa.
+    log_ratios = np.interp(-log_shares, -np.log(curve), np.log(ratios))
+    found: Floats = np.where(inside, np.exp(log_ratios), np.nan)
+    return found
 
-    low, high = math.log(_RATIOS[0]), math.log(_RATIOS[1])
-    if not (excess(low) > 0 > excess(high)):
-        return math.nan
-    return math.exp(root_between(excess, low, high))
+
+@lru_cache(maxsize=16)
+def _curve(frequencies: bytes) -> Floats:
+    """The share of unknown rules at all places; the frequencies of many curves are the same."""
+    return unknown_share(np.frombuffer(frequencies), np.geomspace(*_RATIOS, _PLACES))
 
 
 def string_error(share: ArrayLike, n_tuples: int, n_labels: int) -> Floats:
@@ -117,15 +135,7 @@ def label_curve(
     zipf_a = hierarchy["zipf_a"]
     shares = tuple_error(errors, branching ** (hierarchy["depth"] - 1), hierarchy["symbols"])
     used = (sizes >= window[0]) & (sizes <= window[1])
-    scales = np.array(
-        [
-            [
-                size / ratio_of_share(frequencies, share)
-                for size, share in zip(sizes[used], column, strict=True)
-            ]
-            for column in shares[used].T
-        ]
-    )
+    scales = sizes[used] / ratios_of_shares(frequencies, shares[used].T)
     scale, low, high = _geometric_interval(scales)
     theory, in_window = None, None
     if zipf_a is not None and scale is not None:
