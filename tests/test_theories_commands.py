@@ -48,7 +48,7 @@ def test_the_study_of_a_spectrum():
         for split in one.splits:
             assert 1 / 1.3 < split.ratio < 1.3
             assert split.simulated[2] == pytest.approx(split.loss, rel=0.1)
-    assert (len(linear.splits), len(relu.splits)) == (0, 2)
+    assert (len(linear.splits), len(relu.splits)) == (0, 3)
     # Once both numbers exceed that of the latents, only the linear map has learned all.
     assert linear.growth[-1] < 1e-6
     assert relu.growth[-1] > 0.01

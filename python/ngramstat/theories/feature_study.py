@@ -51,7 +51,7 @@ _SAMPLES = (0.125, 0.25, 0.5, 0.75, 1.25, 1.5, 2.0, 4.0)
 _SIZES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 # Square roots of the budgets N T, relative to the number of features, and the least of them. Those
 # of the linear map are relative to the latents: it has learned all once N and T exceed these.
-_BUDGETS, _LINEAR_BUDGETS, _LEAST = (0.125, 0.25, 0.5), (0.25, 0.375, 0.5), 16
+_BUDGETS, _LINEAR_BUDGETS, _LEAST = (0.25, 0.5, 0.75), (0.375, 0.5, 0.625), 16
 _TEACHERS = 16
 
 

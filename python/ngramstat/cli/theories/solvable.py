@@ -79,10 +79,6 @@ _OF_TOKENS = "one-hot tokens"
 @shared_options("seed", "quiet")
 def solvable(
     common: Globals,
-    run: str | None,
-    alpha: float | None,
-    shift: float | None,
-    latents: int,
     maps: tuple[Any, ...],
     figure: str | None,
     as_json: bool,
@@ -97,7 +93,9 @@ def solvable(
     from ngramstat.report.solvable import solvable_chart, summarize_solvable
     from ngramstat.theories.feature_study import study_features
 
-    eigenvalues, source = _latents(run, alpha, shift, latents)
+    eigenvalues, source = _latents(
+        *(options.pop(name) for name in ("run", "alpha", "shift", "latents"))
+    )
     result = study_features(
         eigenvalues, maps=maps or _MAPS, source=source, seed=common.seed,
         progress=not common.quiet, **options,
