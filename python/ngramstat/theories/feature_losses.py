@@ -23,7 +23,7 @@ from ngramstat.theories.feature_maps import (
 )
 from ngramstat.theories.solvable import SolvableModel, best_ridge, planar_loss, ridge_solution
 
-__all__ = ["best_ratio", "planar_feature_loss", "simulate_features"]
+__all__ = ["best_ratio", "planar_feature_loss", "simulate_features", "simulate_splits"]
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +33,7 @@ _TEACHER_WIDTH = 1024
 _COPIES = 20
 # N / T is searched within this factor of 1, in this many steps before refining.
 _LARGEST_RATIO, _RATIOS = 16.0, 13
+_SIMULATED_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def feature_model(
@@ -120,6 +121,43 @@ def best_ratio(spectrum: FeatureSpectrum, budget: float) -> tuple[float, float]:
     values = [loss(float(x)) for x in grid]
     # The loss is smooth: a parabola through the least value and its neighbours has the minimum.
     k = min(max(int(np.argmin(values)), 1), _RATIOS - 2)
-    fit = np.polyfit(grid[k - 1 : k + 2], values[k - 1 : k + 2], 2)
-    best = float(np.clip(-fit[1] / (2 * fit[0]), grid[k - 1], grid[k + 1]))
+    best = _lowest(grid[k - 1 : k + 2], np.array(values[k - 1 : k + 2]))
     return math.exp(best), loss(best)
+
+
+def simulate_splits(
+    feature_map: FeatureMap,
+    eigenvalues: Floats,
+    spectrum: FeatureSpectrum,
+    budget: float,
+    *,
+    draws: int = 8,
+    seed: int = 0,
+) -> tuple[Floats, Floats, float]:
+    """N / T of some splits of a budget N T, their simulated losses, and the best N / T of these.
+
+    Every split has the ridge that is best by planar theory. The best N / T is that of a parabola
+    through the losses, in the logarithm.
+    """
+    sizes = [
+        (round(math.sqrt(budget * ratio)), round(math.sqrt(budget / ratio)))
+        for ratio in _SIMULATED_RATIOS
+    ]
+    losses = []
+    for features, samples in sizes:
+        ridge = best_ridge(feature_model(spectrum, features, samples))[0]
+        loss, _ = simulate_features(
+            feature_map, eigenvalues, features, samples, ridge=ridge, draws=draws, seed=seed
+        )
+        losses.append(loss)
+    ratios = np.array([features / samples for features, samples in sizes])
+    best = math.exp(_lowest(np.log(ratios), np.array(losses)))
+    return ratios, np.array(losses), best
+
+
+def _lowest(x: Floats, y: Floats) -> float:
+    """Where the parabola through the points is lowest, between the first and the last of them."""
+    curvature, slope, _ = np.polyfit(x, y, 2)
+    if curvature <= 0:
+        return float(x[np.argmin(y)])
+    return float(np.clip(-slope / (2 * curvature), x[0], x[-1]))

@@ -30,6 +30,14 @@ _COMMANDS: dict[str, Member] = {
         "ngramstat.cli.theories.hierarchies:hierarchies",
         "Measure how hierarchies with power-law rules are learned, without torch.",
     ),
+    "solvable": Member(
+        "ngramstat.cli.theories.solvable:solvable",
+        "Simulate the solvable model with linear and nonlinear features, and compare with theory.",
+    ),
+    "one-third": Member(
+        "ngramstat.cli.theories.one_third:one_third",
+        "Train a student on peaked targets, and fit its loss against the summed learning rate.",
+    ),
 }
 
 
