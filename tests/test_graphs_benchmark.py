@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from benchmarks.graphs import __main__ as command
-from benchmarks.graphs import curves, refusals
+from benchmarks.graphs import curves, models, refusals
 from benchmarks.graphs.cases import CASES, Case
 from benchmarks.graphs.curves import learning_curve, power_law
 from benchmarks.graphs.report import markdown
@@ -50,6 +51,23 @@ def test_draws_are_kept_and_reported(tmp_path, monkeypatch):
     # A second call measures nothing again.
     monkeypatch.setattr(command, "measure_draw", None)
     command.main()
+
+
+@pytest.mark.nightly
+def test_a_transformer_learns_the_same_source(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(models, "_SIZES", (256, 512, 1024))
+    monkeypatch.setattr(models, "_HELD_OUT", 512)
+    monkeypatch.setattr(models, "_TUNING", 256)
+    monkeypatch.setattr(models, "_DRAWN", 20_000)
+    case = dataclasses.replace(TINY, graph={"nodes": 20, "edges": 40})
+    curve = models.model_curve(case, None, tmp_path, 1e6)
+    excess = np.array(curve["excess"])
+    assert excess.shape == (2, 3)
+    assert curve["left_out"] == []
+    assert excess[:, -1].max() < excess[:, 0].min()
+    page = markdown([curve], [curve], [])
+    assert "gpt2-rotary" in page
 
 
 def test_every_case_has_a_name_of_its_own_and_six_kinds():

@@ -1,7 +1,7 @@
 """Learning curves on sources without any power law, and the exponents that are refused there.
 
     python -m benchmarks.graphs --work DIR [--text CORPUS] [--only NAME ...]
-                                [--steps curves,refusals,models] [--budget 60] [--report]
+                                [--steps curves,refusals,models] [--budget 600] [--report]
 
 Walks on Erdős–Rényi and Barabási–Albert graphs and biased walks, of the sizes of Barkeshli et al.
 (arXiv 2601.10684), and the bigram, trigram and 4-gram languages of CORPUS (a corpus directory; a
@@ -25,6 +25,7 @@ from benchmarks.graphs.curves import learning_curve
 from benchmarks.graphs.models import model_curve
 from benchmarks.graphs.refusals import measure_draw
 from benchmarks.graphs.report import draw_figure, markdown
+from ngramstat.errors import InputError
 
 HERE = Path(__file__).resolve().parent.parent
 STEPS = ("curves", "refusals", "models")
@@ -73,7 +74,9 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="corpus directory for the n-gram languages")
     parser.add_argument("--only", action="append", help="name of a case; may be repeated")
     parser.add_argument("--steps", default=",".join(STEPS), help="some of curves,refusals,models")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for one transformer")
+    parser.add_argument(
+        "--budget", type=float, default=600.0, help="seconds for one source's transformers"
+    )
     parser.add_argument("--draws", type=int, help="at most this many measured draws of each case")
     parser.add_argument("--report", action="store_true", help="write what is there, run nothing")
     options = parser.parse_args()
@@ -91,7 +94,10 @@ def main() -> None:
     if "models" in steps:
         for case in (c for c in cases if c.models):
             path = work / "models" / f"{case.name}.json"
-            _kept(path, lambda case=case: model_curve(case, text, work, options.budget))  # type: ignore[misc]
+            try:
+                _kept(path, lambda case=case: model_curve(case, text, work, options.budget))  # type: ignore[misc]
+            except InputError as error:  # no size fits the budget, on a machine with other work
+                print(f"{case.name}: no transformer was trained: {error}", file=sys.stderr)
     found = _collected(cases, work)
     output = HERE if options.only is None else work / "report"
     (output / "results").mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,8 @@ def learning_curve(case: Case, text: Path | None) -> dict[str, Any]:
     excess = np.array([row["excess"] for row in rows])
     return {
         "case": case.name, "family": case.family, "order": case.order, "tokens": sizes,
-        "learner": f"Kneser-Ney, order {case.order}", "entropy_rate": [r["rate"] for r in rows],
+        "learner": f"Kneser-Ney, order {case.order}", "held_out": _HELD_OUT,
+        "entropy_rate": [r["rate"] for r in rows],
         "excess": excess.tolist(), **power_law(np.array(sizes, float), excess),
     }  # fmt: skip
 

@@ -15,9 +15,11 @@ from ngramstat.validation.design import design_experiment
 
 __all__ = ["model_curve"]
 
-_SIZES = tuple(1 << k for k in range(12, 19))
+_SIZES = tuple(1 << k for k in range(12, 16))
 _CONTEXT, _SIZE, _SEEDS = 16, "0.1M", 2
 _HELD_OUT, _TUNING = 1 << 16, 1 << 14
+# Tokens of the text that all of these are parts of: a tenth of it may be held out.
+_DRAWN = 10 * _HELD_OUT
 
 
 def model_curve(case: Case, text: Path | None, work: Path, budget: float) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def model_curve(case: Case, text: Path | None, work: Path, budget: float) -> dic
 
     set_threads(2)
     world = case.world(text, 0)
-    corpus = world.corpus(2 * _SIZES[-1], seed=10)
+    corpus = world.corpus(_DRAWN, seed=10)
     design = design_experiment(corpus, "all", (_CONTEXT,), _SIZES, _HELD_OUT, _TUNING, 0)
     plan = TrainingPlan(("gpt2-rotary",), _SIZE, (_CONTEXT,), _SIZES, _SEEDS, 1, False)
     directory = work / "models" / case.name

@@ -21,10 +21,10 @@ def markdown(curves: Rows, models: Rows, refusals: Rows) -> str:
         "# Exponents without power laws in the data",
         "",
         "Made by `python -m benchmarks.graphs --work DIR --text CORPUS`. Walks on random graphs of "
-        "the sizes of Barkeshli et al. (arXiv 2601.10684), and n-gram languages of a real text: "
-        "C(t) falls exponentially, H(n) is constant from n = k - 1 on, and both are known exactly. "
-        "The biased walk goes to the r-th neighbour, in an order drawn for every node, with "
-        "probability ~ 1/r.",
+        "the sizes of Barkeshli et al. (arXiv 2601.10684), nodes and edges, and n-gram languages "
+        "of a real text: C(t) falls exponentially, H(n) is constant from n = k - 1 on, and both "
+        "are known exactly. The biased walk is on a Barabási–Albert graph and goes to the r-th "
+        "neighbour, in an order drawn for every node, with probability ~ 1/r.",
         "",
         "![Learning curves without power laws in the data](graphs.png)",
         "",
@@ -40,14 +40,7 @@ def markdown(curves: Rows, models: Rows, refusals: Rows) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [_curve_row(row) for row in (*curves, *models)]
-    for row in models:
-        if row["left_out"]:
-            sizes = ", ".join(f"{p:,}" for p in row["left_out"])
-            lines += [
-                "",
-                f"{row['case']}: the transformer was not trained on {sizes} tokens, which did not "
-                f"fit {row['budget_seconds']:.0f} s of training on two cores.",
-            ]
+    lines += _untrained(curves, models)
     lines += [
         "",
         "## Exponents that are refused",
@@ -62,6 +55,28 @@ def markdown(curves: Rows, models: Rows, refusals: Rows) -> str:
     ]
     lines += [_refusal_row(row) for row in refusals]
     return "\n".join(lines) + "\n"
+
+
+def _untrained(curves: Rows, models: Rows) -> list[str]:
+    """What the transformers were not trained on, and why."""
+    lines = []
+    for row in models:
+        if row["left_out"]:
+            sizes = ", ".join(f"{p:,}" for p in row["left_out"])
+            lines += [
+                "",
+                f"{row['case']}: the transformer was not trained on {sizes} tokens, which did not "
+                f"fit {row['budget_seconds']:.0f} s of training on two cores.",
+            ]
+    trained = {row["case"] for row in models}
+    untrained = [row["case"] for row in curves if row["case"] not in trained]
+    if untrained:
+        lines += [
+            "",
+            "No transformer was trained on: " + "; ".join(untrained) + ". `--steps models` trains "
+            "them on graphs of 1,000 nodes and on the languages, as far as its budget goes.",
+        ]
+    return lines
 
 
 def _curve_row(row: dict[str, Any]) -> str:
