@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.commands import COMMANDS, READERS
+from benchmarks.faults.commands import COMMANDS, CONTINUED, READERS
 from benchmarks.faults.running import Outcome, clean_up, run, start
 from benchmarks.faults.states import Reference, state_of, stored_parts
 
@@ -143,7 +143,8 @@ class Laboratory:
                 shutil.copytree(self.inputs, inputs)
                 with _Place(self.directory / f"clean-{k}") as place:
                     run(["--quiet", *command.format(i=inputs).split()], place)
-                    states.append(state_of(inputs / "run" if artefact == "run/parts" else place))
+                    continued = CONTINUED.get(artefact)
+                    states.append(state_of(inputs / continued if continued else place))
                 shutil.rmtree(inputs)
             self._references[key] = Reference(*states), 0.0, {}
         return self._references[key][0]
@@ -157,8 +158,11 @@ class Laboratory:
         changed: str,
     ) -> None:
         place, inputs = places
-        if artefact == "run/parts":
-            finding.wrong += expected.wrong(state_of(inputs / "run"))
+        if artefact in CONTINUED:
+            state = state_of(inputs / CONTINUED[artefact])
+            # What later rounds have used is not read again.
+            read = {name: digest for name, digest in state.items() if "rounds/" not in name}
+            finding.wrong += expected.wrong(read)
         elif expected.names:
             finding.wrong += expected.wrong(state_of(place))
         else:  # nothing but the verdict, that all is well
@@ -224,13 +228,15 @@ class _Place:
 def _finished(state: dict[str, str]) -> dict[str, str]:
     """The files that pass for results after a command was ended.
 
-    A corpus or an index is there with its description, which is written last.
+    A corpus or an index is there with its description, which is written last. Of other directories
+    these files are results; the rest is read by the next call of the command.
     """
     described = {"out/corpus.json": "out/", "out/index.json": "out/"}
     whole = [place for name, place in described.items() if name in state]
     if whole or not any(name.startswith("out/") for name in state):
         return state
-    return {n: d for n, d in state.items() if not n.startswith("out/") or n == "out/run.json"}
+    results = {"out/run.json", "out/slurm.sh"}
+    return {n: d for n, d in state.items() if not n.startswith("out/") or n in results}
 
 
 def _damage(path: Path, fault: str, chance: random.Random) -> str:

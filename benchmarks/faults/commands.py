@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.faults.running import clean_up, run
 
-__all__ = ["COMMANDS", "QUICK", "READERS", "make_inputs"]
+__all__ = ["COMMANDS", "CONTINUED", "QUICK", "READERS", "make_inputs"]
 
 # By name: the arguments, with {i} for the directory of inputs. All write to the working directory.
 COMMANDS = {
@@ -39,6 +39,10 @@ COMMANDS = {
     "counts pairs mapped": "counts pairs {i}/corpus -o out --to mapped --window 3",
     "counts ngrams npz": "counts ngrams {i}/corpus -o out.npz -n 3",
     "counts ngrams npy": "counts ngrams {i}/corpus -o out -n 3",
+    "shards": "shards run {i}/shard-1 {i}/shard-2 -o out --lags 1,2 --max-context 2 --ranges 4 "
+    "--replicates 20",
+    "slurm": "slurm {i}/corpus -o out --tasks 3 --lags 1,2 --max-context 1 --replicates 20 "
+    "--predictor kneser-ney --learning-sizes 1",
 }
 QUICK = ("synthesize", "convert megatron", "correlations", "index build", "counts pairs mapped")
 
@@ -53,11 +57,15 @@ READERS = {
     "run/run.json": ("report {i}/run -o out.html", False),
     "run/parts": ("measure {i}/corpus -o {i}/run --lags 1,2 --max-context 1 --replicates 20 "
                   "--predictor kneser-ney --learning-sizes 1", True),
+    "shards/rounds": ("shards run {i}/shard-1 {i}/shard-2 -o {i}/shards --lags 1,2 "
+                      "--max-context 2 --ranges 4 --replicates 20", True),
     "text.jsonl.gz": ("tokenize {i}/text.jsonl.gz -o out --vocab-size 300", True),
     "store.bin": ("inspect {i}/store.bin", False),
     "store.idx": ("inspect {i}/store.bin", False),
     "store.npy": ("inspect {i}/store.npy", False),
 }  # fmt: skip
+# Those that belong to an output, which their command goes on with.
+CONTINUED = {"run/parts": "run", "shards/rounds": "shards"}
 
 
 def make_inputs(directory: Path) -> None:
@@ -68,15 +76,24 @@ def make_inputs(directory: Path) -> None:
     RuntimeError
         A command failed.
     """
-    if (directory / "complete").exists():
-        return
-    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / "complete").exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        _make_corpora(directory)
+        (directory / "complete").touch()
+
+
+def _make_corpora(directory: Path) -> None:
     rng = np.random.default_rng(1)
     words = ["".join(rng.choice(list("abcdefgh"), rng.integers(2, 7))) for _ in range(200)]
-    with gzip.GzipFile(directory / "text.jsonl.gz", "wb", mtime=0) as file:
-        for _ in range(60):
-            text = " ".join(words[k] for k in np.minimum(rng.zipf(1.5, 300), 200) - 1)
-            file.write(json.dumps({"text": text}).encode() + b"\n")
+    texts = [" ".join(words[k] for k in np.minimum(rng.zipf(1.5, 300), 200) - 1) for _ in range(60)]
+    for name, some in (("text", texts), ("text-1", texts[:25]), ("text-2", texts[25:])):
+        with gzip.GzipFile(directory / f"{name}.jsonl.gz", "wb", mtime=0) as file:
+            for text in some:
+                file.write(json.dumps({"text": text}).encode() + b"\n")
+    shards = [
+        f"tokenize text-{k}.jsonl.gz -o shard-{k} --tokenizer corpus/tokenizer.json --overwrite"
+        for k in (1, 2)
+    ]
     commands = [
         "tokenize text.jsonl.gz -o corpus --vocab-size 300 --overwrite",
         "measure corpus -o run --overwrite --lags 1,2 --max-context 1 --replicates 20 "
@@ -85,10 +102,15 @@ def make_inputs(directory: Path) -> None:
         "model train corpus -o model --order 3",
         "convert corpus --to megatron -o store --overwrite",
         "convert corpus --to npy -o store.npy --overwrite",
+        *shards,
+        READERS["shards/rounds"][0].format(i="."),
     ]
+    _run_all(commands, directory)
+
+
+def _run_all(commands: list[str], directory: Path) -> None:
     for command in commands:
         outcome = run(["--quiet", *command.split()], directory)
         if outcome.code != 0:
             raise RuntimeError(f"{command}: {outcome.errors}")
     clean_up(directory)
-    (directory / "complete").touch()

@@ -20,6 +20,10 @@ _DIGITS = re.compile(r"[0-9a-f]{16}")
 _PASSING = {"provenance", "next", "created_by"}
 # How long models would train here, as a run has timed it.
 _PACE = re.compile(rb"--train \d+\w|\d+ minutes")
+# Finished work inside of an output, which the next call takes as it is. Descriptions of shards are
+# made anew by every call, which tells whether the text is the same.
+_PARTS = ("parts/*.npz", "rounds/*.npz")
+_MADE_ANEW = "shard-"
 _TEMPORARY = (".tmp", ".old", ".partial", ".part", ".being-written")
 
 
@@ -35,11 +39,11 @@ def state_of(directory: Path) -> dict[str, str]:
         name = str(path.relative_to(directory))
         if not is_temporary(path.name):
             name = _DIGITS.sub("#", name)
-        state[name + "/" * path.is_dir()] = "" if path.is_dir() else _digest(path)
+        state[name + "/" * path.is_dir()] = "" if path.is_dir() else _digest(path, directory)
     return state
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, directory: Path) -> str:
     data = path.read_bytes()
     if path.suffix == ".npz":  # bits of the archive that no reader looks at may differ
         with contextlib.suppress(Exception):
@@ -48,6 +52,8 @@ def _digest(path: Path) -> str:
             data = repr([(name, a.dtype.str, a.shape, a.tobytes()) for name, a in held]).encode()
     if path.suffix in (".txt", ".html"):
         data = _PACE.sub(b"#", data)
+    if path.suffix == ".sh":  # names the directory that it was written in
+        data = data.replace(bytes(directory), b"#")
     if path.suffix == ".json":
         with contextlib.suppress(ValueError):  # a damaged file is another one
             data = json.dumps(_lasting(json.loads(data)), sort_keys=True).encode()
@@ -61,10 +67,12 @@ def _lasting(value: Any) -> Any:
 
 
 def stored_parts(directory: Path) -> dict[str, int]:
-    """The finished parts of a run, with the times at which they were written."""
+    """What an output holds of finished work, with the times at which it was written."""
     return {
         str(path.relative_to(directory)): path.stat().st_mtime_ns
-        for path in directory.rglob("parts/*.npz")
+        for pattern in _PARTS
+        for path in directory.rglob(pattern)
+        if not path.name.startswith(_MADE_ANEW)
     }
 
 

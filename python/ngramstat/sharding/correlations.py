@@ -84,9 +84,10 @@ class ShardPasses:
 
     def count(self) -> None:
         """Pairs at all lags; with the sequential covariance, tokens of documents and its null."""
-        first = int(self._layout.first_tokens[self._number])
-        sample = PeriodSample.of_part(self._corpus.tokens, first, self._layout.n_tokens)
-        self._files.save(sample, "sample", self._number)
+        if not self._files.has("sample", self._number):
+            first = int(self._layout.first_tokens[self._number])
+            sample = PeriodSample.of_part(self._corpus.tokens, first, self._layout.n_tokens)
+            self._files.save(sample, "sample", self._number)
         with self._design() as design:
             self._count_pairs(design)
             if self._options.sequential:
@@ -112,18 +113,24 @@ class ShardPasses:
 
     def _count_documents(self, design: SamplingDesign) -> None:
         corpus, workspace = design.corpus, self._workspace
-        counts = count_document_tokens(
-            corpus.tokens, corpus.vocab_size, design.documents, threads=workspace.threads
-        )
-        self._files.save(StoredCounts.of(counts), "documents", self._number)
-        del counts
+        if not self._files.has("documents", self._number):
+            counts = count_document_tokens(
+                corpus.tokens, corpus.vocab_size, design.documents, threads=workspace.threads
+            )
+            self._files.save(StoredCounts.of(counts), "documents", self._number)
+            del counts
+        missing = [
+            lag for lag in SHUFFLED_LAGS if not self._files.has("shuffled", lag, self._number)
+        ]
+        if not missing:
+            return
         with workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
             tokens = shuffled_inside_documents(design, shuffled, threads=workspace.threads)
             for pairs in count_pairs(
                 tokens,
                 corpus.vocab_size,
                 design.documents,
-                SHUFFLED_LAGS,
+                missing,
                 threads=workspace.threads,
                 memory_limit=workspace.memory_budget(),
             ):
