@@ -86,7 +86,7 @@ def test_presets_are_valid():
     listed = run(tool("cmake"), "--list-presets=test")
     assert listed.returncode == 0, listed.stderr
     assert re.findall(r'^  "(\w+)"', listed.stdout, re.MULTILINE) == [
-        "dev", "release", "asan", "tsan", "cuda",
+        "dev", "release", "asan", "tsan", "clang", "coverage", "cuda",
     ]  # fmt: skip
 
 

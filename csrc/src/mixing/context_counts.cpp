@@ -238,16 +238,16 @@ class ContextCounts::Counter {
         constexpr int kGroupBits = 16;
         constexpr double kMinBin = 4096.0;
         const std::size_t n = counts_.index_.size();
-        const int group_bits = std::max(0, static_cast<int>(std::bit_width(n)) - kGroupBits);
+        const int group_bits = std::max(0, bit_width(n) - kGroupBits);
         const std::vector<double> groups = estimate_events(group_bits);
         double total = 0.0;
         for (const double events : groups) total += events;
         const Vocabulary& vocabulary = counts_.context_keys_.vocabulary();
         const std::uint64_t n_symbols = static_cast<std::uint64_t>(vocabulary.n_symbols());
         layout_.token_bits =
-            std::bit_width(static_cast<std::uint64_t>(std::max<Index>(vocabulary.size - 1, 1)));
+            bit_width(static_cast<std::uint64_t>(std::max<Index>(vocabulary.size - 1, 1)));
         if (counting_.continuation_offset > 0) {
-            layout_.continuation_bits = static_cast<int>(std::bit_width(n_symbols));
+            layout_.continuation_bits = bit_width(n_symbols);
         }
         layout_.no_continuation = static_cast<std::uint32_t>(n_symbols);
         const double capacity = static_cast<double>(counting_.max_events) *

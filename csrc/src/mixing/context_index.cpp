@@ -252,7 +252,7 @@ struct ContextIndex::FindLoop {
 
 ContextIndex::ContextIndex(std::vector<std::uint64_t> hashes, std::vector<std::uint32_t> targets,
                            int hash_bits, int threads) {
-    const int log_size = static_cast<int>(std::bit_width(hashes.size()));
+    const int log_size = bit_width(hashes.size());
     // With few bits each context has a bucket of its own.
     direct_ = hash_bits <= std::max(log_size, 16);
     bucket_bits_ = direct_ ? hash_bits : std::clamp(log_size - 2, 0, 30);

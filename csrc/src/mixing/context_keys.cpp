@@ -1,7 +1,6 @@
 #include "ngramstat/mixing/context_keys.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "ngramstat/base/error.hpp"
@@ -42,7 +41,7 @@ ContextKeys::ContextKeys(const Vocabulary& vocabulary, const ContextPattern& pat
             map_of_.back() = number;
             largest = *std::max_element(map.begin(), map.end());
         }
-        bits_of_.push_back(static_cast<int>(std::bit_width(largest)));
+        bits_of_.push_back(bit_width(largest));
         bits_ += bits_of_.back();
     }
     exact_ = bits_ <= 64;

@@ -432,7 +432,8 @@ void MixerGroup::add(const MixerShape& shape, std::span<const double> initial) {
             *(&own + kMixers) = kInitialSquare;
         }
     }
-    for (Index i = 0; i < shape.n_inputs; ++i) is_input_[i * kMaxMixers + m] = 1.0f;
+    const std::size_t n_inputs = static_cast<std::size_t>(shape.n_inputs);
+    for (std::size_t i = 0; i < n_inputs; ++i) is_input_[i * kMaxMixers + m] = 1.0f;
     std::size_t seen = 1;
     for (Index k = 0; k < shape.n_chain; ++k) seen *= kSeen;
     mixers_.push_back({shape, {}});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <mutex>
 
 #include "ngramstat/base/entry_streams.hpp"
@@ -130,7 +129,7 @@ class BucketTable {
     std::size_t home(Entry entry) const { return static_cast<std::size_t>(entry >> shift_); }
 
     void resize(std::size_t at_least) {
-        int bits = std::bit_width(std::max(at_least, kMinSlots) - 1);
+        int bits = bit_width(std::max(at_least, kMinSlots) - 1);
         bits = std::min(bits, entry_bits_);
         const std::size_t slots = std::size_t{1} << bits;
         // A slot for every entry that there can be is never taken by another.
@@ -493,7 +492,7 @@ NgramPacking::NgramPacking(Index vocab_size, Index n)
     require(n >= 1, "n must be at least 1");
     require(vocab_size >= 1 && vocab_size <= Index{1} << 32,
             "vocab_size must lie in 1 .. 4294967296");
-    token_bits_ = std::bit_width(static_cast<std::uint64_t>(vocab_size - 1));
+    token_bits_ = bit_width(static_cast<std::uint64_t>(vocab_size - 1));
     require(token_bits_ == 0 || n <= kMaxBits / token_bits_,
             "the n-grams do not fit 16 bytes: ceil(log2(vocab_size)) * n must be at most 128");
 }

@@ -16,7 +16,7 @@ constexpr int kCountShift = 5;
 constexpr Count kMaxShortCount = 7;
 constexpr std::size_t kMaxBytes = 1 + sizeof(WideKey) + sizeof(Count);
 
-int byte_length(std::uint64_t x) { return (std::bit_width(x) + 7) / 8; }
+int byte_length(std::uint64_t x) { return (bit_width(x) + 7) / 8; }
 int byte_length(WideKey x) {
     const auto high = static_cast<std::uint64_t>(x >> 64);
     return high != 0 ? 8 + byte_length(high) : byte_length(static_cast<std::uint64_t>(x));

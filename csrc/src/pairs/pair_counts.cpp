@@ -200,7 +200,8 @@ void count_row(std::span<const Token> tokens, const PositionIndex<Position>& ind
             });
         } else {
             for_pairs(tokens, index, group, lag, [&](Token right, bool is_across) {
-                counter.keys.push_back(std::uint64_t{right} * kKinds + (is_across ? 2 : 0) + half);
+                const int kind = (is_across ? 2 : 0) + half;
+                counter.keys.push_back(std::uint64_t{right} * kKinds + static_cast<unsigned>(kind));
             });
         }
     }

@@ -160,7 +160,7 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
       vocab_size_(vocab_size),
       documents_(&documents),
       row_bits_(row_bits_of(vocab_size)),
-      column_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
+      column_bits_(bit_width(static_cast<std::uint64_t>(vocab_size))) {
     check_range(range, vocab_size);
     require(pair_tables_fit(vocab_size), "the vocabulary is too large for tables");
     const Index n = static_cast<Index>(tokens.size());

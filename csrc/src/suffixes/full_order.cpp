@@ -32,22 +32,24 @@ constexpr std::array<int, kPeriod> cover_places() {
 }
 constexpr std::array<int, kPeriod> kCoverPlaces = cover_places();
 
-constexpr std::array<std::uint8_t, kPeriod * kPeriod> cover_shifts() {
-    std::array<std::uint8_t, kPeriod * kPeriod> shifts{};
-    for (int i = 0; i < kPeriod; ++i) {
-        for (int j = 0; j < kPeriod; ++j) {
-            int shift = 0;
-            while (kCoverPlaces[(i + shift) % kPeriod] < 0 ||
-                   kCoverPlaces[(j + shift) % kPeriod] < 0) {
-                ++shift;  // more than 64 steps would not compile
-                if (shift == kPeriod) throw "not a difference cover";
-            }
-            shifts[i * kPeriod + j] = static_cast<std::uint8_t>(shift);
+// By the residues of two positions: how far both are from a place where both are in the cover.
+constexpr auto cover_shifts() {
+    std::array<std::uint8_t, std::size_t{kPeriod} * kPeriod> shifts{};
+    for (int difference = 0; difference < kPeriod; ++difference) {
+        // Backward and twice through the period: the first time finds a place from which to count.
+        int shift = kPeriod;
+        for (int i = 2 * kPeriod - 1; i >= 0; --i) {
+            const int first = i % kPeriod, second = (i + difference) % kPeriod;
+            const bool both = kCoverPlaces[first] >= 0 && kCoverPlaces[second] >= 0;
+            shift = both ? 0 : shift + 1;
+            if (i >= kPeriod) continue;
+            if (shift >= kPeriod) throw "not a difference cover";  // does not compile
+            shifts[first * kPeriod + second] = static_cast<std::uint8_t>(shift);
         }
     }
     return shifts;
 }
-constexpr std::array<std::uint8_t, kPeriod * kPeriod> kShifts = cover_shifts();
+constexpr auto kShifts = cover_shifts();
 
 // Tokens that may be compared for each token of the stream, before ranks are made.
 constexpr Index kCompared = 16;
@@ -173,7 +175,8 @@ struct NeighbourCheck {
     }
 
     bool in_order(std::uint32_t i, std::uint32_t j) const {
-        const std::size_t limit = text.depth == 0 ? text.tokens.size() : text.depth;
+        const std::size_t limit =
+            text.depth == 0 ? text.tokens.size() : static_cast<std::size_t>(text.depth);
         std::size_t a = i, b = j;
         for (std::size_t k = 0; k < limit; ++k, ++a, ++b) {
             // Of suffixes without their first tokens the ranks tell, unless there are none.
@@ -245,9 +248,7 @@ std::uint64_t SampleRanks::residues() {
     return bits;
 }
 
-const std::array<std::uint8_t, kSampleDepth * kSampleDepth>& SampleRanks::shifts() {
-    return kShifts;
-}
+const SampleRanks::Shifts& SampleRanks::shifts() { return kShifts; }
 
 std::size_t SampleRanks::place(Index position) {
     return static_cast<std::size_t>(position / kPeriod * std::ssize(kCover) +
@@ -274,8 +275,8 @@ void SampleRanks::sort(const SuffixText<Token>& text, TokenRange range, int thre
     parallel_with(
         blocks.n_blocks(), threads, [] { return std::pair<Scratch, std::vector<std::uint32_t>>(); },
         [&](Index block, auto& state) {
-            auto& [scratch, positions] = state;
-            const auto sorted = blocks.sort(block, scratch);
+            std::vector<std::uint32_t>& positions = state.second;
+            const auto sorted = blocks.sort(block, state.first);
             positions.assign(sorted.positions.begin(), sorted.positions.end());
             const Stops stops = order_stops(text, std::span<std::uint32_t>(positions));
             const Index begin = sorted_ + blocks.offsets()[block];

@@ -385,7 +385,7 @@ void sort_large_tie(const SymbolReader<Token>& reader, std::span<Position> posit
     const auto key = [&](Position i) {
         return reader.key(static_cast<Index>(i), from, reader.per_key());
     };
-    sort_in_place(positions, key, 2 * std::bit_width(positions.size()));
+    sort_in_place(positions, key, 2 * bit_width(positions.size()));
 }
 
 template <class Token, class Position>
@@ -411,7 +411,7 @@ Index tokens_of_block(Index n_tokens) { return Index{1} << row_bits_of({0, n_tok
 SuffixPacking::SuffixPacking(Index vocab_size, int depth) {
     require(depth >= 1 && depth <= kMaxDepth, "depth must lie in 1 .. 255");
     require(vocab_size > 0, "vocab_size must be positive");
-    symbol_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)));
+    symbol_bits = bit_width(static_cast<std::uint64_t>(vocab_size));
     const int max_in_entry = (kKeyBits - row_bits_of({0, vocab_size})) / symbol_bits;
     entry_symbols = std::min(depth - 1, max_in_entry);
     const int left = depth - 1 - entry_symbols;
@@ -464,7 +464,7 @@ template <class Visit>
 void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segments, Index first,
                                                   Index last, Visit&& visit) const {
     // Read backward, the symbol after the prefix stands before it.
-    const Index shift = prefix_.size();
+    const Index shift = std::ssize(prefix_);
     auto segment = std::upper_bound(segments.begin(), segments.end(), first + shift,
                                     [](Index i, const Segment& s) { return i < s.last; });
     for (; segment != segments.end() && segment->first < last + shift; ++segment) {

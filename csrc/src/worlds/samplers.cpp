@@ -87,7 +87,8 @@ class TreeSampler {
         const Index width = source_.by_child ? 1 : source_.branching;
         require(level.n_parents >= 1 && level.n_parents <= Index{1} << 32,
                 "a level needs 1 .. 2^32 symbols");
-        require(static_cast<unsigned __int128>(level.n_parents) * level.rules.size() * width ==
+        require(static_cast<unsigned __int128>(level.n_parents) * level.rules.size() *
+                        static_cast<std::uint64_t>(width) ==
                     level.children.size(),
                 "a level needs n_parents * rules * branching children");
         for (const std::uint32_t child : level.children) {

@@ -55,7 +55,7 @@ void parallel_with(Index n_tasks, int threads, MakeState&& make_state, Body&& bo
     pool.reserve(static_cast<std::size_t>(workers) - 1);
     try {
         for (int i = 1; i < workers; ++i) pool.emplace_back(work);
-    } catch (...) {
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
         // The system refused more threads: the ones that started do all the work.
     }
     work();

@@ -16,7 +16,8 @@ inline constexpr Index kBlockSize = 8;
 inline constexpr Index kSingleBlockSize = 16;
 
 #if defined(__GNUC__) || defined(__clang__)
-// Specialisations, because GCC accepts no template parameter as a vector size.
+// Specialisations, because GCC accepts no template parameter as a vector size. A type takes no
+// parentheses. NOLINTBEGIN(bugprone-macro-parentheses)
 template <class Real, int kBytes>
 struct VectorOf;
 #define NGRAMSTAT_VECTOR_OF(Real, bytes)                          \
@@ -33,6 +34,7 @@ NGRAMSTAT_VECTOR_OF(float, 16)
 NGRAMSTAT_VECTOR_OF(float, 32)
 NGRAMSTAT_VECTOR_OF(float, 64)
 #undef NGRAMSTAT_VECTOR_OF
+// NOLINTEND(bugprone-macro-parentheses)
 
 // kBytes is the width of the registers that a function is built for: GCC splits wider vectors and
 // joins them again in memory. Each of the sums runs in the same order whatever the width.

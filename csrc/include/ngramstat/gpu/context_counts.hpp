@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <vector>
 
 #include "ngramstat/base/error.hpp"
@@ -294,7 +293,7 @@ class FollowersCounterOn : public FollowersCounter {
               starts(on, words + 1),
               n_words(words) {
             const Index n = hashes.size();
-            const int log_size = static_cast<int>(std::bit_width(sought.size()));
+            const int log_size = bit_width(sought.size());
             const int bucket_bits = std::clamp(log_size - 2, 0, 24);
             begins = Buffer<std::uint32_t>(on, (Index{1} << bucket_bits) + 1);
             on.for_each(begins.size(),

@@ -240,7 +240,7 @@ void suffix_array_on(Executor& on, const Stream<Token>& tokens, Index vocab_size
         const Sorted sorted = sorter.sort(range, bounds.data(), bounds.data() + 1, 1);
         positions.resize(static_cast<std::size_t>(sorted.n));
         on.download(positions.data(), sorted.positions.data(), sorted.n);
-        std::copy(positions.begin(), positions.end(), suffixes.begin() + done);
+        std::copy(positions.begin(), positions.end(), suffixes.subspan(done).begin());
         on.download(lcp.data() + done, sorted.lcp.data(), sorted.n);
         done += positions.size();
     });

@@ -1,7 +1,6 @@
 // The arrays of one shard of an index, as its queries read them.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -45,7 +44,7 @@ struct SamplePacking {
     int symbols;  // symbols 1 .. symbols of the suffix are in the sample
 
     constexpr SamplePacking(Index vocab_size, Index depth)
-        : bits(std::bit_width(static_cast<std::uint64_t>(vocab_size) + 1)), symbols(64 / bits) {
+        : bits(bit_width(static_cast<std::uint64_t>(vocab_size) + 1)), symbols(64 / bits) {
         if (depth > 0 && depth - 1 < symbols) symbols = static_cast<int>(depth - 1);
     }
     // The place of symbol k >= 1 above the lowest bit.

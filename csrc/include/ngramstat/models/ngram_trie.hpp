@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -60,7 +59,7 @@ struct NgramTrieOf {
     std::span<Leaf> leaves;              // level `order`, if that is not 1
     std::vector<std::span<const std::uint32_t>> guides;  // of levels 2 .. order
 
-    int token_bits() const { return std::bit_width(static_cast<std::uint64_t>(vocab_size)); }
+    int token_bits() const { return bit_width(static_cast<std::uint64_t>(vocab_size)); }
     std::uint64_t token_mask() const { return (std::uint64_t{1} << token_bits()) - 1; }
     bool is_leaf(int m) const { return m == order && m > 1; }
     // N-grams of order m.

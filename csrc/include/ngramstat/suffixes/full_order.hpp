@@ -79,7 +79,8 @@ class SampleRanks {
     struct Group {
         std::uint32_t begin, size;  // of members_
     };
-    static const std::array<std::uint8_t, kSampleDepth * kSampleDepth>& shifts();
+    using Shifts = std::array<std::uint8_t, std::size_t{kSampleDepth} * kSampleDepth>;
+    static const Shifts& shifts();
     static std::size_t place(Index position);
     static Index position_of(std::uint32_t place);
     std::uint32_t rank_of(Index position) const { return ranks_[place(position)]; }
