@@ -175,5 +175,6 @@ def test_graphs_of_the_papers_sizes_are_written_by_the_command(tmp_path, ensembl
         known = json.loads((output / "truth.json").read_text())
         assert known["extras"]["edges"] == int(edges.replace("k", "000").replace("M", "000000"))
         norms = known["correlations"]["norm_document"]
-        assert norms == sorted(norms, reverse=True)
-        assert norms[-1] > 0
+        # Even lags have the walk's returns, odd ones do not: the two decay beside each other.
+        assert norms[0] > norms[2] > 0
+        assert norms[1] > norms[3] > 0

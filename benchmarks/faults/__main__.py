@@ -30,7 +30,7 @@ import tokenizers  # noqa: F401
 
 import ngramstat
 from benchmarks.faults.cases import Laboratory, walk
-from benchmarks.faults.commands import COMMANDS, QUICK, make_inputs
+from benchmarks.faults.commands import COMMANDS, QUICK, WITH_TORCH, make_inputs
 from ngramstat.kernels import build_info
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +72,10 @@ def campaign(
     laboratory = Laboratory(work)
     commands = only or list(QUICK if quick else COMMANDS)
     if any("{i}" in COMMANDS[command] for command in commands) or not only:
-        make_inputs(laboratory.inputs)
+        with_torch = bool({*commands} & {*WITH_TORCH})
+        if with_torch:
+            import torch  # noqa: F401  (once, as above)
+        make_inputs(laboratory.inputs, with_torch=with_torch)
     done = _log(work)
     rows = []
     kills, flips = (2 * len(commands), 1) if quick else (200, 6)

@@ -235,7 +235,7 @@ def _finished(state: dict[str, str]) -> dict[str, str]:
     whole = [place for name, place in described.items() if name in state]
     if whole or not any(name.startswith("out/") for name in state):
         return state
-    results = {"out/run.json", "out/slurm.sh"}
+    results = {"out/run.json", "out/validation.json", "out/slurm.sh"}
     return {n: d for n, d in state.items() if not n.startswith("out/") or n in results}
 
 

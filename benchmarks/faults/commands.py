@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.faults.running import clean_up, run
 
-__all__ = ["COMMANDS", "CONTINUED", "QUICK", "READERS", "make_inputs"]
+__all__ = ["COMMANDS", "CONTINUED", "QUICK", "READERS", "WITH_TORCH", "make_inputs"]
 
 # By name: the arguments, with {i} for the directory of inputs. All write to the working directory.
 COMMANDS = {
@@ -43,7 +44,11 @@ COMMANDS = {
     "--replicates 20",
     "slurm": "slurm {i}/corpus -o out --tasks 3 --lags 1,2 --max-context 1 --replicates 20 "
     "--predictor kneser-ney --learning-sizes 1",
+    "validate": "validate {i}/corpus -o out --measured {i}/run --contexts 8 --sizes 500,1000 "
+    "--trials 1 --no-capacity --held-out 2048 --tuning 512",
+    "read": "read {i}/trained {i}/corpus -o out.csv --context 8 --tokens 2000 --batch 32",
 }
+WITH_TORCH = ("validate", "read")
 QUICK = ("synthesize", "convert megatron", "correlations", "index build", "counts pairs mapped")
 
 # What reads each of the inputs, and whether its checksum has to notice every changed bit.
@@ -68,8 +73,14 @@ READERS = {
 CONTINUED = {"run/parts": "run", "shards/rounds": "shards"}
 
 
-def make_inputs(directory: Path) -> None:
+def make_inputs(directory: Path, *, with_torch: bool) -> None:
     """Write all inputs, unless they are there.
+
+    Parameters
+    ----------
+    directory
+    with_torch
+        Also what the commands of `WITH_TORCH` read.
 
     Raises
     ------
@@ -80,6 +91,11 @@ def make_inputs(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         _make_corpora(directory)
         (directory / "complete").touch()
+    if with_torch and not (directory / "trained").exists():
+        _run_all([f"{COMMANDS['validate'].format(i='.')} --sizes 500"], directory)
+        (trained,) = (directory / "out" / "runs").iterdir()
+        shutil.copytree(trained, directory / "trained")
+        shutil.rmtree(directory / "out")
 
 
 def _make_corpora(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -16,13 +17,13 @@ __all__ = ["Reference", "is_temporary", "state_of", "stored_parts"]
 
 # Random digits in names: of an index's build.
 _DIGITS = re.compile(r"[0-9a-f]{16}")
-# What differs between two runs of one command.
-_PASSING = {"provenance", "next", "created_by"}
+# What differs between two runs of one command: in JSON, columns of CSV, and archives of arrays.
+_PASSING = {"provenance", "next", "created_by", "seconds", "seconds_per_token"}
 # How long models would train here, as a run has timed it.
 _PACE = re.compile(rb"--train \d+\w|\d+ minutes")
 # Finished work inside of an output, which the next call takes as it is. Descriptions of shards are
 # made anew by every call, which tells whether the text is the same.
-_PARTS = ("parts/*.npz", "rounds/*.npz")
+_PARTS = ("parts/*.npz", "rounds/*.npz", "runs/*/losses.npz")
 _MADE_ANEW = "shard-"
 _TEMPORARY = (".tmp", ".old", ".partial", ".part", ".being-written")
 
@@ -48,12 +49,15 @@ def _digest(path: Path, directory: Path) -> str:
     if path.suffix == ".npz":  # bits of the archive that no reader looks at may differ
         with contextlib.suppress(Exception):
             arrays = np.load(io.BytesIO(data), allow_pickle=False)
-            held = [(name, arrays[name]) for name in sorted(arrays.files)]
+            held = [(name, arrays[name]) for name in sorted(set(arrays.files) - _PASSING)]
             data = repr([(name, a.dtype.str, a.shape, a.tobytes()) for name, a in held]).encode()
     if path.suffix in (".txt", ".html"):
         data = _PACE.sub(b"#", data)
     if path.suffix == ".sh":  # names the directory that it was written in
         data = data.replace(bytes(directory), b"#")
+    if path.suffix == ".csv":
+        with contextlib.suppress(ValueError, KeyError):
+            data = repr(_lasting(list(csv.DictReader(io.StringIO(data.decode()))))).encode()
     if path.suffix == ".json":
         with contextlib.suppress(ValueError):  # a damaged file is another one
             data = json.dumps(_lasting(json.loads(data)), sort_keys=True).encode()
