@@ -201,6 +201,36 @@ def cell(found: dict[str, Any], theory: str) -> str:
     return f"**{words}**" if row["agreement"] == "consistent" else words
 
 
+def of_hierarchies(known: dict[str, Any]) -> list[str]:
+    """Rows of the hierarchies' own table, from what `ngramstat theories hierarchies` measured."""
+    lines = [
+        "## Hierarchies, whose rules a corpus does not show",
+        "",
+        "Measured by `ngramstat theories hierarchies` ([what it is](../docs/theory.md)).",
+        "",
+        "| theory | world | learner | predicted | measured |",
+        "|---|---|---|---|---|",
+    ]
+    for curve in known["last_tokens"]:
+        rules = {"none": "equal rules", "bottom": "power-law rules on the lowest level"}
+        if curve["skewed"] in rules:
+            lines.append(
+                f"| horizon, exact entropies of its levels | {rules[curve['skewed']]} | counts "
+                f"classes, last token | {np.mean(curve['exact']):.3f} | "
+                f"{interval(curve['exponent'])} |"
+            )
+    deepest = max(curve["depth"] for curve in known["labels"])
+    for curve in known["labels"]:
+        if curve["depth"] == deepest:
+            lines.append(
+                f"| power-law rules, a / (1 + a) | a = {curve['zipf_a']:g}, v = "
+                f"{curve['symbols']}, {deepest} levels | counts classes, labels | "
+                f"{curve['theory']:.3f}; {curve['theory_in_window']:.3f} with so many rules | "
+                f"{interval(curve['exponent'])} |"
+            )
+    return [*lines, ""]
+
+
 def page(results: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
     lines = [
@@ -225,7 +255,10 @@ def page(results: list[dict[str, Any]]) -> str:
         cells = [cell(found, theory) for theory in THEORIES]
         first = f"{found['world']}, {found['learner']}"
         lines.append(" | ".join([f"| {first}", interval(found["measured"]), *cells]) + " |")
+    hierarchies = json.loads((RESULTS.parent / "hierarchies.json").read_text())
+    lines += ["", *of_hierarchies(hierarchies)]
     lines += [
+        "## Commands",
         "",
         "Each row by these commands; `python -m benchmarks.theory_table` runs them:",
         "",
