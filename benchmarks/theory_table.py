@@ -220,14 +220,13 @@ def of_hierarchies(known: dict[str, Any]) -> list[str]:
                 f"{interval(curve['exponent'])} |"
             )
     deepest = max(curve["depth"] for curve in known["labels"])
-    for curve in known["labels"]:
-        if curve["depth"] == deepest:
-            lines.append(
-                f"| power-law rules, a / (1 + a) | a = {curve['zipf_a']:g}, v = "
-                f"{curve['symbols']}, {deepest} levels | counts classes, labels | "
-                f"{curve['theory']:.3f}; {curve['theory_in_window']:.3f} with so many rules | "
-                f"{interval(curve['exponent'])} |"
-            )
+    lines += [
+        f"| power-law rules, a / (1 + a) | a = {curve['zipf_a']:g}, v = {curve['symbols']}, "
+        f"{deepest} levels | counts classes, labels | {curve['theory']:.3f}; "
+        f"{curve['theory_in_window']:.3f} with so many rules | {interval(curve['exponent'])} |"
+        for curve in known["labels"]
+        if curve["depth"] == deepest
+    ]
     return [*lines, ""]
 
 
