@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ngramstat.cli.command import command, under
-from ngramstat.cli.console import echo_json
+from ngramstat.cli.command import command
 from ngramstat.cli.options import (
     Count,
     Globals,
-    check_file,
     file_option,
     json_option,
     shared_options,
 )
-from ngramstat.errors import InputError
+from ngramstat.cli.theories.figure_file import figure_option, finish
 
 __all__ = ["percolation"]
 
@@ -45,15 +42,7 @@ __all__ = ["percolation"]
     show_default=True,
     help="Draws of clusters and of giant clusters.",
 )
-@under(
-    "Output",
-    click.option(
-        "--figure",
-        type=click.Path(),
-        callback=check_file,
-        help="Figure to write, .svg, .png or .pdf (needs the extra plot).",
-    ),
-)
+@figure_option
 @json_option
 @file_option
 @shared_options("seed", "quiet")
@@ -68,20 +57,8 @@ def percolation(
     from ngramstat.report.percolation import percolation_chart, summarize_percolation
     from ngramstat.theories.percolation_study import study_percolation
 
-    if figure is not None and Path(figure).suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"--figure {figure}: needs a name that ends in .svg, .png or .pdf")
     result = study_percolation(seed=common.seed, progress=not common.quiet, **options)
-    if output is not None:
-        result.save(output)
-    if figure is not None:
-        from ngramstat.cli.figures import save_figure
-        from ngramstat.report.chart_plot import draw_chart
-
-        save_figure(draw_chart(percolation_chart(result)), Path(figure))
-    if as_json:
-        echo_json(result.to_dict())
-    else:
-        click.echo(summarize_percolation(result))
-    written = ", ".join(path for path in (output, figure) if path is not None)
-    if written:
-        click.echo(f"Wrote {written}", err=as_json)
+    finish(
+        result, summarize_percolation(result), percolation_chart(result),
+        as_json=as_json, output=output, figure=figure,
+    )  # fmt: skip
