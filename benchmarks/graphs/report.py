@@ -110,9 +110,15 @@ def _refusal_row(row: dict[str, Any]) -> str:
     return f"| {row['case']} | {n} | {' | '.join(refused)} | {shown} |"
 
 
+def _plain_tick(value: float, _: float) -> str:
+    """The number where its first digit is 1, 2 or 5, nothing elsewhere."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "125" else ""
+
+
 def draw_figure(curves: Rows, models: Rows, path: Path) -> None:
     """Losses above the entropy rate: one panel per family, counted learner and transformer."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     families = list(dict.fromkeys(row["family"] for row in curves))
     figure = Figure(figsize=(12, 6.4), layout="constrained")
@@ -129,7 +135,11 @@ def draw_figure(curves: Rows, models: Rows, path: Path) -> None:
         ax.set_title(family, fontsize=10)
         ax.set_xlabel("training tokens P")
         ax.set_ylabel("loss above the entropy rate, nats")
-        ax.legend(fontsize=7)
+        for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            formatter(FuncFormatter(_plain_tick))
+        # Curves fall: there is room below their beginnings.
+        ax.set_ylim(bottom=ax.get_ylim()[0] / 2)
+        ax.legend(fontsize=7, loc="lower left")
     for ax in axes[len(families) :]:
         ax.remove()
     figure.savefig(path, dpi=90)
