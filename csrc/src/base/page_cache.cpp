@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <cstdlib>
 #endif
 
 namespace ngramstat {
@@ -40,9 +40,11 @@ std::size_t rss_bytes() {
     close(file);
     if (length <= 0) return 0;
     text[length] = '\0';
-    unsigned long long total = 0, resident = 0;
-    if (std::sscanf(text, "%llu %llu", &total, &resident) != 2) return 0;
-    return static_cast<std::size_t>(resident) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    // The pages of the address space, then those in memory; 0 where there is no number.
+    char* rest = nullptr;
+    std::strtoull(text, &rest, 10);
+    return static_cast<std::size_t>(std::strtoull(rest, nullptr, 10)) *
+           static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 #else
     return 0;
 #endif
@@ -62,6 +64,7 @@ void release_beyond([[maybe_unused]] std::size_t added) {
         const std::uintptr_t first = (begin + page - 1) / page * page;
         const std::uintptr_t last = (begin + mapping.bytes) / page * page;
         // If the system refuses, the pages stay resident; nothing is lost.
+        // NOLINTNEXTLINE(performance-no-int-to-ptr)
         if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
     }
 #endif

@@ -58,6 +58,7 @@ std::string simd_name(SimdLevel level) {
 
 SimdLevel simd_level() {
     const SimdLevel best = best_level();
+    // Nothing here changes the environment. NOLINTNEXTLINE(concurrency-mt-unsafe)
     const char* asked = std::getenv("NGRAMSTAT_SIMD");
     if (asked == nullptr || *asked == '\0') return best;
     for (const SimdLevel level : {SimdLevel::scalar, SimdLevel::avx2, SimdLevel::avx512}) {

@@ -125,14 +125,13 @@ class SuffixWalk {
         if (token == walked_->stop_token) {
             floor_ = at_;
             look_between(0, 1);
-        } else if (trial_count_ == 0) {
-            look_between(0, known_ + 1);
-        } else if (known_ < limit()) {
+        } else if (trial_count_ != 0 && known_ < limit()) {
             std::swap(ranges_, trial_);
             count_ = trial_count_;
             look_between(known_ + 1, known_ + 2);
         } else {
-            look_between(0, known_ + 1);  // as long as it may be: it loses its first token
+            // Nothing goes on with the token, or it is as long as it may be: the first token goes.
+            look_between(0, known_ + 1);
         }
         return false;
     }
