@@ -20,7 +20,8 @@ from ngramstat.corpus import Corpus
 from ngramstat.results import KgramTable
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.options import SamplingOptions
-from ngramstat.theories.growth import measure_growth, missing_mass_exponents, quanta_in_words
+from ngramstat.theories.growth import measure_growth
+from ngramstat.theories.missing_mass import missing_mass_exponents, quanta_in_words
 from ngramstat.theories.quanta import QuantaLaw
 
 HERE = Path(__file__).resolve().parent

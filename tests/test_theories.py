@@ -19,10 +19,9 @@ from ngramstat.results import Exponent, KgramTable, TheoriesResult, TheoryRow
 from ngramstat.synthetic import GraphWalk
 from ngramstat.theories.growth import (
     measure_growth,
-    missing_mass_exponents,
-    quanta_in_words,
     tail_exponent,
 )
+from ngramstat.theories.missing_mass import missing_mass_exponents, quanta_in_words
 from ngramstat.theories.panel import MeasuredAlpha, judge, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
 

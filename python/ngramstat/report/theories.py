@@ -14,7 +14,7 @@ from ngramstat.report.markup import section, table, text_of
 from ngramstat.report.text import count, estimate, exponent_number, plain, wrap
 from ngramstat.report.text import table as text_table
 from ngramstat.results import Exponent, TheoriesResult, TheoryRow
-from ngramstat.theories.growth import missing_mass_exponents, quanta_in_words
+from ngramstat.theories.missing_mass import missing_mass_exponents, quanta_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

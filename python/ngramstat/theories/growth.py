@@ -9,7 +9,7 @@ exponents mean, Michaud et al. 2023 and Debowski 2025 (docs/theory.md 8 and 10).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents, NgramCounts, count_ngrams
-from ngramstat.results import Alternative, AlternativeKind, Exponent, KgramTable
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.design import SamplingDesign
+from ngramstat.theories.missing_mass import STABLE, why_no_missing_mass
 
 __all__ = [
     "Growth",
     "KgramGrowth",
     "measure_growth",
-    "missing_mass_exponents",
-    "quanta_in_words",
 ]
 
 Floats = NDArray[np.float64]
@@ -41,10 +40,6 @@ _TAIL = (10, 1000)
 _OTHER_TAILS = ((5, 300), (20, 3000))
 # Range in which 1/z is searched.
 _INVERSE_Z_RANGE = (1e-3, 3.0)
-# Relative tolerance between estimates of different windows, or slopes of successive doublings.
-_STABLE = 0.1
-# With fewer singletons their fraction is noise (docs/theory.md 11).
-_MIN_SINGLETONS = 100
 # A vocabulary is closed if the last doubling adds a smaller fraction of new k-grams than this.
 _MIN_NEW_TYPES = 1e-3
 
@@ -204,60 +199,10 @@ def _kgram_growth(k: int, corpus: _Part, eighths: list[_Part]) -> KgramGrowth:
         singletons,
         tokens,
         f"decay of the fraction of {k}-grams that are singletons, on the last doubling",
-        _why_no_missing_mass(k, singletons),
+        why_no_missing_mass(k, singletons),
     )
     zipf = _zipf(k, corpus.whole, [eighth.whole for eighth in eighths])
     return KgramGrowth(k, tokens, types, singletons, heaps, missing, zipf)
-
-
-def missing_mass_exponents(table: KgramTable) -> Floats:
-    """-d ln (N_1/P) / d ln P on every doubling of the corpus, (n_sizes - 1,).
-
-    NaN where too few k-grams occur once, or fewer than on the size before: a closed set.
-    """
-    once = np.asarray(table.singletons, np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = 1.0 - np.diff(np.log(once)) / np.diff(np.log(table.tokens))
-    unknown = [_why_no_missing_mass(table.k, once[: j + 2]) is not None for j in range(len(slopes))]
-    exponents: Floats = np.where(unknown, np.nan, slopes)
-    return exponents
-
-
-def quanta_in_words(tables: Sequence[KgramTable]) -> str:
-    """How the exponent of quanta depends on what is taken for a quantum, and on the tokens.
-
-    Empty where no exponent is known.
-    """
-    known = [(t.k, missing_mass_exponents(t)) for t in tables]
-    last = {k: float(e[-1]) for k, e in known if len(e) and np.isfinite(e[-1])}
-    if not last:
-        return ""
-    least, most = min(last, key=lambda k: last[k]), max(last, key=lambda k: last[k])
-    lines = [
-        f"With k-grams as quanta, the exponent on the last doubling is {last[most]:.3f} for k = "
-        f"{most} and {last[least]:.3f} for k = {least}."
-        if least != most
-        else f"With {most}-grams as quanta, the exponent on the last doubling is {last[most]:.3f}."
-    ]
-    changes = []
-    for k, exponents in known:
-        finite = exponents[np.isfinite(exponents)]
-        if k in last and len(finite) > 1:
-            changes.append((k, float(finite[0]), float(finite[-1])))
-    if changes:
-        each = ", ".join(f"from {first:.3f} to {end:.3f} for k = {k}" for k, first, end in changes)
-        lines.append(f"Over the parts of the corpus it goes {each}.")
-    spread = max(last.values()) - min(last.values())
-    drift = max((abs(end - first) for _, first, end in changes), default=0.0)
-    size = max(last.values())
-    if max(spread, drift) > _STABLE * size:
-        lines.append(
-            "So no single exponent of quanta belongs to this text: it has to be given with k and "
-            "the number of tokens."
-        )
-    else:
-        lines.append("It is nearly the same for all k and all sizes.")
-    return " ".join(lines)
 
 
 def _part_slope(part: _Part, k: int, statistic: Callable[[NgramCounts, int], float]) -> float:
@@ -273,14 +218,6 @@ def _part_slope(part: _Part, k: int, statistic: Callable[[NgramCounts, int], flo
 def _why_no_heaps(types: Floats) -> str | None:
     if types[-1] / types[-2] - 1 < _MIN_NEW_TYPES:
         return "the vocabulary is closed: the last doubling of the corpus added almost no k-grams"
-    return None
-
-
-def _why_no_missing_mass(k: int, singletons: Floats) -> str | None:
-    if singletons[-1] <= _MIN_SINGLETONS:
-        return f"{singletons[-1]:.0f} {k}-grams occur once, {_MIN_SINGLETONS} needed"
-    if singletons[-1] < singletons[-2]:
-        return f"fewer {k}-grams occur once in the corpus than in half of it: they are a closed set"
     return None
 
 
@@ -304,7 +241,7 @@ def _last_slope(
     change = abs(slopes[-1] - slopes[-2])
     drift = None
     # The error of the slope before is larger than that of the last.
-    if change > _STABLE * abs(value) + 2 * _T95 * error:
+    if change > STABLE * abs(value) + 2 * _T95 * error:
         drift = (
             f"the slope still changes with corpus size: {slopes[-2]:.3f} on the doubling "
             f"before the last, {value:.3f} on the last"
@@ -381,7 +318,7 @@ def _zipf(k: int, whole: NgramCounts, parts: list[NgramCounts]) -> Exponent:
         return Exponent.refused("the frequencies do not follow a power law", method=method)
     others = [(window, tail_exponent(table, *window)) for window in _OTHER_TAILS]
     off = [f"{other:.3f} for {a} to {b}" for (a, b), other in others
-           if not abs(other - value) <= _STABLE * value]  # fmt: skip
+           if not abs(other - value) <= STABLE * value]  # fmt: skip
     reason = None
     if off:
         reason = (
