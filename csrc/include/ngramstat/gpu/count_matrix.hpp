@@ -216,6 +216,7 @@ class CountsOn : public Counts {
     Index n_cols() const override { return csr_.cols; }
     Index nnz() const override { return csr_.nnz; }
     Index bytes() const override {
+        const std::lock_guard<std::mutex> lock(mutex_);
         return static_cast<Index>(csr_.bytes() + (transposed_ ? transposed_->bytes() : 0));
     }
     std::array<std::vector<Count>, 2> row_sums() const override { return sums(csr_); }
@@ -348,9 +349,11 @@ class CountsOn : public Counts {
 
     // Computed at its first use: products with it need no additions in arbitrary order.
     const Csr& transposed() const {
+        // The device first, as callers may hold it already: in the other order two would wait for
+        // each other.
+        const auto active = on_.activate();
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!transposed_) {
-            const auto active = on_.activate();
             transposed_ = transpose();
             // A row has at most as many entries as there are columns.
             if (csr_.rows > Pieces::kLongest) pieces_ = cut(*transposed_);
