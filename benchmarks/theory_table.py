@@ -87,18 +87,21 @@ def counted_pairs(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
     return losses, float(truth["entropies"]["document"]["entropy"][1])
 
 
+# Of which two learners are compared.
+_QUANTA = (
+    "quanta --alpha 1 --vocab-size 1048576 --tokens 4e6",
+    "--lags 1,2,4,8 --max-context 2 --predictor kneser-ney",
+)
 WORLDS = (
     World(
         "quanta", "remembers quanta",
-        "quanta --alpha 1 --vocab-size 1048576 --tokens 4e6",
-        "--lags 1,2,4,8 --max-context 2 --predictor kneser-ney", memoriser,
+        *_QUANTA, memoriser,
         wins=("quanta, k=1", "missing mass, k=1"),
         loses=("spectrum of tokens", "horizon", "hilberg"),
     ),
     World(
         "the same tokens", "regression on random features",
-        "quanta --alpha 1 --vocab-size 1048576 --tokens 4e6",
-        "--lags 1,2,4,8 --max-context 2 --predictor kneser-ney", random_features,
+        *_QUANTA, random_features,
         wins=("spectrum of tokens",), loses=("quanta", "missing mass", "horizon", "hilberg"),
     ),
     World(
@@ -116,34 +119,40 @@ WORLDS = (
 )  # fmt: skip
 
 
-def ngramstat(arguments: str) -> None:
-    command = [sys.executable, "-m", "ngramstat", *shlex.split(arguments), "--quiet"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def ngramstat(command: str, folder: Path) -> None:
+    """Run a command of the table in a folder, where its relative paths lead."""
+    words = [sys.executable, "-m", *shlex.split(command), "--quiet"]
+    subprocess.run(words, check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
 def judged(world: World, work: Path) -> dict[str, Any]:
-    """Exponents and agreements of one world, in files of its own that are kept."""
-    work.mkdir(parents=True, exist_ok=True)
-    corpus, run, panel = work / "corpus", work / "run", work / "theories.json"
-    losses_of = work / "losses.csv"
+    """Exponents and agreements of one world, in files that are kept.
+
+    Worlds that differ in the learner alone share a folder with the corpus and the run.
+    """
+    first = [(other.synthesize, other.measure) for other in WORLDS].index(
+        (world.synthesize, world.measure)
+    )
+    folder, name = work / f"{first}", world.learner.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    losses_of, panel = folder / f"{name}.csv", folder / f"{name}.json"
     commands = [
         f"ngramstat synthesize {world.synthesize} -o corpus",
         f"ngramstat measure corpus {world.measure} -o run",
     ]
-    if not (corpus / "truth.json").exists():
-        ngramstat(f"synthesize {world.synthesize} -o {shlex.quote(str(corpus))}")
-    if not (run / "run.json").exists():
-        paths = [shlex.quote(str(path)) for path in (corpus, run)]
-        ngramstat(f"measure {paths[0]} {world.measure} -o {paths[1]}")
-    truth = json.loads((corpus / "truth.json").read_text())
-    losses, limit = world.losses(truth, json.loads((run / "run.json").read_text()))
+    for command, made in zip(commands, ("corpus/truth.json", "run/run.json"), strict=True):
+        if not (folder / made).exists():
+            ngramstat(command, folder)
+    truth = json.loads((folder / "corpus" / "truth.json").read_text())
+    losses, limit = world.losses(truth, json.loads((folder / "run" / "run.json").read_text()))
     with losses_of.open("w", newline="") as file:
         csv.writer(file).writerows([("tokens", "loss"), *losses])
-    told = f"--context 1 --limit {limit:.9g} --longest 3"
-    commands.append(f"ngramstat theories run --curves losses.csv {told}")
+    commands.append(
+        f"ngramstat theories run --curves {losses_of.name} --context 1 --limit {limit:.9g} "
+        f"--longest 3 -o {panel.name}"
+    )
     if not panel.exists():
-        paths = [shlex.quote(str(path)) for path in (run, losses_of, panel)]
-        ngramstat(f"theories {paths[0]} --curves {paths[1]} {told} -o {paths[2]}")
+        ngramstat(commands[-1], folder)
     rows = json.loads(panel.read_text())["rows"]
     (measured,) = (row["exponent"] for row in rows if row["name"] == "curves, known limit")
     exponents = ("value", "low", "high", "reportable")
@@ -311,10 +320,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     chosen = parser.parse_args()
     results, wrong = [], []
-    for number, world in enumerate(WORLDS):
+    for world in WORLDS:
         if chosen.worlds and world.name not in chosen.worlds:
             continue
-        found = judged(world, chosen.work / f"{number}")
+        found = judged(world, chosen.work)
         results.append(found)
         wrong += surprises(world, found)
         print(f"{world.name}, {world.learner}: {interval(found['measured'])}")
