@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 import ngramstat
 from benchmarks.graphs.cases import Case
+from ngramstat.exponents import fit
+from ngramstat.exponents.distributions import student_quantile
 from ngramstat.synthetic import GraphWalk, World
 
 __all__ = ["learning_curve", "power_law"]
@@ -18,8 +20,7 @@ Floats = NDArray[np.float64]
 
 _SEEDS = 5
 _HELD_OUT = 100_000
-# Student's t by the number of seeds, two-sided, 95 %.
-_T95 = {2: 12.706, 5: 2.776}
+_LEVEL = 0.95
 
 
 def learning_curve(case: Case, text: Path | None) -> dict[str, Any]:
@@ -102,14 +103,14 @@ def power_law(tokens: Floats, excess: Floats) -> dict[str, Any]:
         return {"window": None, "exponent": None, "low": None, "high": None, "local": None}
     window = slice(inside[0], inside[-1] + 1)
     x = np.log(tokens[window])
-    slopes = np.array([-np.polyfit(x, np.log(row[window]), 1)[0] for row in excess])
-    error = _T95[len(slopes)] * slopes.std(ddof=1) / np.sqrt(len(slopes))
+    slopes = np.array([fit.power_law(tokens[window], row[window]).exponent for row in excess])
+    error = student_quantile(_LEVEL, len(slopes) - 1) * slopes.std(ddof=1) / np.sqrt(len(slopes))
     local = -np.diff(np.log(mean[window])) / np.diff(x)
     value = float(slopes.mean())
     return {
         "window": [float(tokens[inside[0]]), float(tokens[inside[-1]])],
         "exponent": value,
-        "low": None if error is None else value - float(error),
-        "high": None if error is None else value + float(error),
+        "low": value - float(error),
+        "high": value + float(error),
         "local": local.tolist(),
     }

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import student_quantile
+from ngramstat.exponents.fit import power_law
 from ngramstat.results import Exponent
 from ngramstat.results.percolation import PercolationRegime, PercolationResult
 from ngramstat.runtime.progress import Progress
@@ -99,7 +101,7 @@ def _many_clusters(clusters: int, draws: int, seed: int) -> PercolationRegime:
         loss_is="the probability that the next datum is of an unknown cluster",
         formula="3 - tau = alpha / (1 + alpha), alpha = (3 - tau) / (tau - 2), tau = 5/2",
         predicted=cluster_exponent(TAU),
-        exact_slope=_slope(tokens, exact),
+        exact_slope=power_law(tokens, exact).exponent,
         sampled=_sampled_slope(tokens, losses),
         tokens=tokens,
         exact=exact,
@@ -121,7 +123,7 @@ def _giant_cluster(sites: int, errors: Floats) -> PercolationRegime:
         loss_is="the mean squared error of a coordinate of the sites in space",
         formula=f"2 / D, D = {MANIFOLD_DIMENSION}",
         predicted=2 / MANIFOLD_DIMENSION,
-        exact_slope=_slope(tokens, exact),
+        exact_slope=power_law(tokens, exact).exponent,
         sampled=_sampled_slope(tokens, errors),
         tokens=tokens,
         exact=exact,
@@ -133,20 +135,15 @@ def _giant_cluster(sites: int, errors: Floats) -> PercolationRegime:
     )
 
 
-def _slope(tokens: Floats, loss: Floats) -> float:
-    """Minus the slope of ln loss against ln P, by least squares."""
-    return float(-np.polyfit(np.log(tokens), np.log(loss), 1)[0])
-
-
 def _sampled_slope(tokens: Floats, losses: Floats) -> Exponent:
     """Slope of the mean loss of several draws; its error by leaving out one draw at a time."""
-    from scipy.stats import t
-
     n = len(losses)
-    value = _slope(tokens, losses.mean(axis=0))
-    without = [_slope(tokens, np.delete(losses, i, axis=0).mean(axis=0)) for i in range(n)]
+    value = power_law(tokens, losses.mean(axis=0)).exponent
+    without = [
+        power_law(tokens, np.delete(losses, i, axis=0).mean(axis=0)).exponent for i in range(n)
+    ]
     error = math.sqrt((n - 1) / n * float(np.sum((np.array(without) - np.mean(without)) ** 2)))
-    half = float(t.ppf((1 + _LEVEL) / 2, n - 1)) * error
+    half = student_quantile(_LEVEL, n - 1) * error
     return Exponent(
         value=value,
         low=value - half,
