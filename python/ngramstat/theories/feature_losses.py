@@ -21,7 +21,13 @@ from ngramstat.theories.feature_maps import (
     feature_directions,
     feature_variance,
 )
-from ngramstat.theories.solvable import SolvableModel, best_ridge, planar_loss, ridge_solution
+from ngramstat.theories.solvable import (
+    SolvableModel,
+    best_ridge,
+    mean_of_draws,
+    planar_loss,
+    ridge_solution,
+)
 
 __all__ = ["best_ratio", "planar_feature_loss", "simulate_features", "simulate_splits"]
 
@@ -74,13 +80,12 @@ def simulate_features(
     InputError
         Less than two draws, or no teacher.
     """
-    if draws < 2 or teachers < 1:
-        raise InputError("draws and teachers: need at least two draws and one teacher")
-    losses = []
-    for k in range(draws):
+
+    def draw(k: int) -> float:
         rng = np.random.default_rng([seed, k])
-        losses.append(_draw(feature_map, eigenvalues, (features, samples), ridge, teachers, rng))
-    return float(np.mean(losses)), float(np.std(losses, ddof=1) / math.sqrt(draws))
+        return _draw(feature_map, eigenvalues, (features, samples), ridge, teachers, rng)
+
+    return mean_of_draws(draw, draws, teachers)
 
 
 def _draw(

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.theories.quanta import ascending_sizes
 
 __all__ = [
     "MANIFOLD_DIMENSION",
@@ -176,9 +177,7 @@ class ClusterLaw:
         InputError
             Sizes that do not ascend, or less than two draws or clusters.
         """
-        sizes = np.asarray(tokens, np.int64)
-        if sizes.ndim != 1 or not sizes.size or sizes[0] < 0 or np.any(np.diff(sizes) <= 0):
-            raise InputError("tokens: need sizes that ascend")
+        sizes = ascending_sizes(tokens)
         if draws < 2 or clusters < 2:
             raise InputError(f"draws={draws}, clusters={clusters}: need at least two of each")
         seeds = np.random.SeedSequence(seed).spawn(draws)

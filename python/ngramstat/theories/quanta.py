@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 
-__all__ = ["QuantaLaw"]
+__all__ = ["QuantaLaw", "ascending_sizes"]
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,20 @@ _SUMMED = 1 << 20
 # Draws of tokens in memory at once.
 _DRAWN = 1 << 22
 _MAX_TOKENS = 1e12
+
+
+def ascending_sizes(tokens: ArrayLike) -> NDArray[np.int64]:
+    """Numbers of training tokens of sampled learners, (n,), from 0.
+
+    Raises
+    ------
+    InputError
+        There is none, or they do not ascend.
+    """
+    sizes = np.asarray(tokens, np.int64)
+    if sizes.ndim != 1 or not sizes.size or sizes[0] < 0 or np.any(np.diff(sizes) <= 0):
+        raise InputError("tokens: need sizes that ascend")
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -131,9 +145,7 @@ class QuantaLaw:
         InputError
             Sizes that do not ascend, or less than two draws.
         """
-        sizes = np.asarray(tokens, np.int64)
-        if sizes.ndim != 1 or not sizes.size or sizes[0] < 0 or np.any(np.diff(sizes) <= 0):
-            raise InputError("tokens: need sizes that ascend")
+        sizes = ascending_sizes(tokens)
         if draws < 2:
             raise InputError(f"draws={draws}: need at least two")
         seeds = np.random.SeedSequence(seed).spawn(draws)

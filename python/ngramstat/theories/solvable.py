@@ -24,6 +24,7 @@ __all__ = [
     "finite_size_factor",
     "implicit_scale",
     "local_exponents",
+    "mean_of_draws",
     "planar_loss",
     "ridge_solution",
     "simulate",
@@ -206,9 +207,22 @@ def simulate(
     InputError
         Less than two draws, or no teacher.
     """
+    return mean_of_draws(
+        lambda k: _draw(model, teachers, np.random.SeedSequence([seed, k])), draws, teachers
+    )
+
+
+def mean_of_draws(draw: Callable[[int], float], draws: int, teachers: int) -> tuple[float, float]:
+    """Mean of the losses of draws 0, 1, ..., and its standard error.
+
+    Raises
+    ------
+    InputError
+        Less than two draws, or no teacher.
+    """
     if draws < 2 or teachers < 1:
         raise InputError("draws and teachers: need at least two draws and one teacher")
-    losses = [_draw(model, teachers, np.random.SeedSequence([seed, k])) for k in range(draws)]
+    losses = [draw(k) for k in range(draws)]
     return float(np.mean(losses)), float(np.std(losses, ddof=1) / math.sqrt(draws))
 
 
