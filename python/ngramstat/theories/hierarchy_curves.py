@@ -79,9 +79,9 @@ def ratios_of_shares(frequencies: ArrayLike, shares: ArrayLike) -> Floats:
     curve = _curve(np.asarray(frequencies, dtype=np.float64).tobytes())
     # Far below the rarest rule the curve is 0 in floating point.
     ratios, curve = ratios[curve > _TINY], curve[curve > _TINY]
-    wanted = np.asarray(shares, dtype=np.float64)
-    inside = (wanted <= curve[0]) & (wanted >= curve[-1])
-    log_shares = np.log(np.where(inside, wanted, curve[0]))
+    unknown = np.asarray(shares, dtype=np.float64)
+    inside = (unknown <= curve[0]) & (unknown >= curve[-1])
+    log_shares = np.log(np.where(inside, unknown, curve[0]))
     # `interp` needs an ascending abscissa.
     log_ratios = np.interp(-log_shares, -np.log(curve), np.log(ratios))
     found: Floats = np.where(inside, np.exp(log_ratios), np.nan)

@@ -373,7 +373,7 @@ def _bottom_line(run: RunResult) -> str:
         return "beta and gamma of this text can be reported, as those of such sources cannot"
     line = (
         f"{' and '.join(refused)} of this text cannot be reported, as of such sources, so gamma / "
-        "(2 beta) does not say how losses fall here; that they will fall is not in doubt"
+        "(2 beta) does not say how losses fall here, though they will"
     )
     slopes = [] if run.answer is None else [
         rung for rung in run.answer.rungs if rung.rung == "counted" and rung.shown is not None

@@ -72,8 +72,8 @@ def planar_eigenvalues(spectrum: FeatureSpectrum, features: int, ranks: ArrayLik
     A rank stands for the middle of its eigenvalue: half of it is counted. Eigenvalues are zero
     beyond the last one of endlessly many features.
     """
-    wanted = np.asarray(ranks, dtype=np.float64)
-    if len(wanted) == 0 or wanted.min() < 1 or wanted.max() > features:
+    places = np.asarray(ranks, dtype=np.float64)
+    if len(places) == 0 or places.min() < 1 or places.max() > features:
         raise InputError(f"ranks: must lie in 1 .. {features}")
     kappa = spectrum.eigenvalues
     low = 1.01 * spectrum.rest / features if spectrum.rest > 0 else 0.01 * float(kappa[-1])
@@ -81,6 +81,6 @@ def planar_eigenvalues(spectrum: FeatureSpectrum, features: int, ranks: ArrayLik
     number = int(_PER_DECADE * np.log10(high / low)) + 2
     x = np.geomspace(low, high, number)[::-1]
     counts = np.maximum.accumulate(planar_count(spectrum, features, x))
-    found = np.exp(np.interp(wanted - 0.5, counts, np.log(x)))
+    found = np.exp(np.interp(places - 0.5, counts, np.log(x)))
     none_left = spectrum.rest <= 0 and len(kappa) < features
-    return np.where(none_left & (wanted > len(kappa)), 0.0, found)
+    return np.where(none_left & (places > len(kappa)), 0.0, found)
