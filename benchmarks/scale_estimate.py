@@ -5,7 +5,8 @@
 
 `measure` runs the rounds of `ngramstat shards` on a few small cuts of a corpus with one thread,
 takes the processor time of every round (without the sequential covariance), and fits what each
-costs a token, an entry of a count matrix and an item of the vocabulary. One more cut, which the fit
+costs a token, an entry of a count matrix and an item of the vocabulary. What held-out losses add to
+rounds is timed by itself. One more cut, which the fit
 has not seen, is predicted from these rates and measured. `table` writes time, memory, traffic and
 cost of large corpora as Markdown (docs/scale.md).
 """
@@ -16,6 +17,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from scipy.optimize import nnls
 
 import ngramstat
 from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.entropy.options import EntropyOptions
 from ngramstat.kernels import (
     BLOCK_SIZE,
     Documents,
@@ -33,11 +36,16 @@ from ngramstat.kernels import (
     multiply_pairs_by_class,
 )
 from ngramstat.runtime.workspace import Workspace
+from ngramstat.sharding.correlations import LagRounds
 from ngramstat.sharding.count_files import StoredPairs
+from ngramstat.sharding.held_out import HeldOutRounds, HeldOutSender
+from ngramstat.sharding.ngrams import NgramRounds
 from ngramstat.sharding.plan import ShardPlan
 from ngramstat.sharding.rounds import ShardRounds
+from ngramstat.sharding.split import TextSplit
 
 MAX_CONTEXT = 5
+RANGES = 8
 # (tokens, shards, lags) of the cuts that rates are fitted to, and of the one that is predicted.
 FITTED = (
     (1_000_000, 2, (4,)),
@@ -56,10 +64,16 @@ TERMS = {
     "merge sums": ("items * shards * lags",),
     "sums 2": ("tokens * lags", "items * shards * lags"),
     "assemble": ("items * shards * lags", "lags"),
+    # Of held-out losses: before the sums and with them, after them, and in the end.
+    "training windows": ("tokens",),
+    "models": ("tokens", "held-out tokens * ranges"),
+    "losses": ("held-out tokens * ranges",),
 }
 # A node, and what an hour of it costs, in dollars: assumptions, not measurements.
 NODES, CORES, NETWORK_BYTES, DOLLARS = 64, 64, 1.25e9, 3.0
 LAGS = 24
+# As plans have them by default, of a large corpus.
+HELD_OUT_TOKENS, PLANNED_RANGES = 1 << 20, 64
 SMALL_VOCABULARY, LARGE_VOCABULARY = 8192, 131_072
 # Of a vocabulary item, in what a lag sends to and from a shard: 12 and some 240 vectors of doubles,
 # 64 of single precision. Of a window while its range is counted: documents, segments, the sort.
@@ -96,7 +110,7 @@ def run(corpus: ngramstat.Corpus, tokens: int, shards: int, lags: tuple[int, ...
     """Processor seconds of every round, and the quantities that they may depend on."""
     parts = cut(corpus, tokens, shards)
     options = CorrelationOptions(lags=lags, sequential=False)
-    plan = ShardPlan(shards, MAX_CONTEXT, 8, options)
+    plan = ShardPlan(shards, MAX_CONTEXT, RANGES, options, predictor="none")
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -111,12 +125,15 @@ def run(corpus: ngramstat.Corpus, tokens: int, shards: int, lags: tuple[int, ...
 
         timed("describe", rounds.describe, of_shards=True)
         timed("count", rounds.count, of_shards=True)
-        timed("merge", lambda: rounds.merge("count"))
-        timed("n-grams", rounds.count_ngrams)
+        lag_rounds = LagRounds(rounds.layout, rounds.files, Workspace())
+        timed("merge", lambda: [lag_rounds.solve(lag) for lag in lags])
+        ngrams = NgramRounds(rounds.layout, rounds.files, Workspace())
+        timed("n-grams", lambda: [ngrams.count(k) for k in range(len(rounds.layout.ranges))])
         timed("sums 1", rounds.first_sums, of_shards=True)
         timed("merge sums", lambda: rounds.merge("sums"))
         timed("sums 2", rounds.second_sums, of_shards=True)
         timed("assemble", lambda: rounds.assemble(directory / "run"))
+        held_out = time_held_out(rounds, parts, timed)
         both = (".within", ".across")
         entries = entries_of(directory, "pairs-*.npz", both)
         merged = merged_entries(rounds, lags)
@@ -124,8 +141,32 @@ def run(corpus: ngramstat.Corpus, tokens: int, shards: int, lags: tuple[int, ...
     items = corpus.vocab_size
     return {
         "seconds": seconds,
-        "quantities": quantities(n, shards, len(lags), items, entries, merged),
+        "quantities": quantities(n, shards, len(lags), items, entries, merged, held_out),
     }
+
+
+def time_held_out(
+    rounds: ShardRounds, parts: list[ngramstat.Corpus], timed: Callable[..., None]
+) -> int:
+    """Time what held-out losses take; the number of held-out tokens times ranges."""
+    split = TextSplit(rounds.layout, EntropyOptions(max_context=MAX_CONTEXT))
+
+    def send() -> None:
+        senders = [
+            HeldOutSender(split, rounds.files, number, corpus, Workspace())
+            for number, corpus in enumerate(parts)
+        ]
+        for sender in senders:
+            sender.tell()
+        for sender in senders:
+            sender.send()
+
+    timed("training windows", send)
+    counting = HeldOutRounds(split, rounds.files, Workspace())
+    n_ranges = len(rounds.layout.ranges)
+    timed("models", lambda: [counting.count(number) for number in range(n_ranges)])
+    timed("losses", counting.losses)
+    return int(split.split.held_out.lengths.sum()) * n_ranges
 
 
 def merged_entries(rounds: ShardRounds, lags: tuple[int, ...]) -> int:
@@ -139,7 +180,13 @@ def merged_entries(rounds: ShardRounds, lags: tuple[int, ...]) -> int:
 
 
 def quantities(
-    tokens: float, shards: int, lags: int, items: int, entries: float, merged: float
+    tokens: float,
+    shards: int,
+    lags: int,
+    items: int,
+    entries: float,
+    merged: float,
+    held_out: float,
 ) -> dict[str, float]:
     """What the times are proportional to; entries are those of all lags (and shards)."""
     return {
@@ -150,6 +197,7 @@ def quantities(
         "items * lags": items * lags,
         "items * shards * lags": items * shards * lags,
         "lags": lags,
+        "held-out tokens * ranges": held_out,
     }
 
 
@@ -279,7 +327,8 @@ def scenario(found: dict, tokens: float, vocab_size: int) -> dict[str, float]:
 
     of_shard, merged = entries(tokens / NODES), entries(tokens)
     of_all = of_shard * NODES * LAGS
-    amounts = quantities(tokens, NODES, LAGS, vocab_size, of_all, merged * LAGS)
+    held_out = float(HELD_OUT_TOKENS * PLANNED_RANGES)
+    amounts = quantities(tokens, NODES, LAGS, vocab_size, of_all, merged * LAGS, held_out)
     seconds = predicted(found["rates"], amounts)
     if vocab_size != found["vocab_size"]:
         for name, factor in found["large_vocabulary"].items():
@@ -292,13 +341,16 @@ def scenario(found: dict, tokens: float, vocab_size: int) -> dict[str, float]:
         "merge": (seconds["merge"] + seconds["merge sums"] + seconds["assemble"]) / by_lag,
         "n-grams": seconds["n-grams"] * of_token / CORES,
         "sums": (seconds["sums 1"] + seconds["sums 2"]) / (NODES * CORES),
+        "models": seconds["training windows"] / (NODES * CORES)
+        + (seconds["models"] * of_token + seconds["losses"]) / CORES,
     }
     token_bytes = 2 if vocab_size <= 1 << 16 else 4
     window = (found["max_context"] + 1) * token_bytes + 5
     # A column and two counts in the narrowest types; most counts are small.
     counts = of_all * (token_bytes + 2)
     vectors = NODES * LAGS * vocab_size * VECTOR_BYTES
-    windows = 2 * tokens * window
+    # Of n-grams, twice each, and of training tokens with the place of their document.
+    windows = 2 * tokens * window + tokens * (window - 5 + 8)
     parts["network"] = (windows + counts + vectors) / NODES / NETWORK_BYTES
     hours = {name: value / 3600 for name, value in parts.items()}
     return {
@@ -317,7 +369,7 @@ def table(path: str) -> None:
     print(check_table(found["check"]))
     print()
     head = [
-        "tokens", "V", "count", "merge", "n-grams", "sums", "network", "all (h)",
+        "tokens", "V", "count", "merge", "n-grams", "sums", "models", "network", "all (h)",
         "windows sent", "counts sent", "vectors sent", "memory of a lag", "of a range", "cost",
     ]  # fmt: skip
     print("| " + " | ".join(head) + " |")

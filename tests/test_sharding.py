@@ -14,7 +14,7 @@ from designs import design_of
 from ngramstat.cli import main
 from ngramstat.covariance.assembly import assemble_correlations
 from ngramstat.covariance.measurement import LagMeasurement, measure_lags
-from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.entropy.counts import plug_in
 from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.errors import InputError
 from ngramstat.kernels import count_pairs
@@ -22,63 +22,20 @@ from ngramstat.runtime.workspace import Workspace
 from ngramstat.sharding.correlations import LagRounds
 from ngramstat.sharding.count_files import StoredPairs
 from ngramstat.sharding.files import RoundFiles
-from ngramstat.sharding.ngrams import NgramSender, SentWindows
+from ngramstat.sharding.ngrams import NgramRounds, NgramSender, SentWindows
 from ngramstat.sharding.plan import ShardPlan
 from ngramstat.sharding.rounds import ShardRounds, measure_shards
-
-LAGS = (1, 2, 7, 40)
-SEPARATOR = 3
-
-
-def documents(v: int, n_documents: int = 130, seed: int = 0) -> list[np.ndarray]:
-    """Documents of very different lengths and subjects; a token depends on the one before."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(n_documents):
-        length = int(rng.integers(1, 120)) if rng.random() < 0.8 else int(rng.integers(200, 900))
-        subject = rng.integers(4, v, 40)
-        tokens = np.where(
-            rng.random(length) < 0.6,
-            rng.choice(subject, length),
-            4 + (rng.zipf(1.4, length) % (v - 4)),
-        )
-        repeats = np.flatnonzero(rng.random(length) < 0.4)
-        repeats = repeats[repeats > 1]
-        tokens[repeats] = (tokens[repeats - 1] * 7 + 1) % (v - 4) + 4
-        found.append(np.append(tokens, SEPARATOR))
-    return found
-
-
-def shards_of(found: list[np.ndarray], v: int, cuts: list[int]) -> list[ngramstat.Corpus]:
-    return [
-        ngramstat.Corpus.from_arrays(
-            np.concatenate(part).astype(np.uint16), vocab_size=v, separator=SEPARATOR
-        )
-        for part in np.split(np.array([*found, None], dtype=object)[:-1], cuts)
-    ]
-
-
-def whole_of(found: list[np.ndarray], v: int) -> ngramstat.Corpus:
-    return shards_of(found, v, [])[0]
-
-
-# Seven shards, of which one is a single document and one is shorter than the longest lag.
-CUTS = [1, 30, 31, 33, 70, 100]
-
-
-def short_in_the_middle(v: int) -> list[np.ndarray]:
-    found = documents(v)
-    found[30] = np.array([5, 9, SEPARATOR])
-    return found
-
-
-def plan_of(options: CorrelationOptions, shards: int = 7, max_context: int = 3) -> ShardPlan:
-    return ShardPlan(shards, max_context, 5, options)
-
-
-def options_of(boundary: str = "stream", **others) -> CorrelationOptions:
-    settings = {"lags": LAGS, "replicates": 50, "seed": 3} | others
-    return CorrelationOptions(boundary=boundary, **settings)
+from shard_texts import (
+    CUTS,
+    LAGS,
+    SEPARATOR,
+    documents,
+    options_of,
+    plan_of,
+    shards_of,
+    short_in_the_middle,
+    whole_of,
+)
 
 
 @pytest.fixture(scope="module", params=["stream", "document"])
@@ -212,7 +169,9 @@ def test_ngrams_sent_in_many_parts(tmp_path, max_context, boundary):
         rounds.describe(number, corpus)
     for number, corpus in enumerate(shards):
         NgramSender(rounds.layout, rounds.files, number, corpus, part=37).send()
-    rounds.count_ngrams()
+    counting = NgramRounds(rounds.layout, rounds.files, Workspace())
+    for number in range(len(rounds.layout.ranges)):
+        counting.count(number)
     design = design_of(whole_of(found, 60), boundary=boundary, seed=3)
     expected = count_design_ngrams(design, max_context=max_context)
     got = rounds.ngrams()
@@ -372,8 +331,15 @@ def test_the_plan_is_read_back(tmp_path):
     (tmp_path / "plan.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(InputError, match="is no plan of shards"):
         ShardPlan.load(tmp_path)
-    for settings in ({"shards": 0}, {"max_context": 255}):
-        with pytest.raises(InputError, match=next(iter(settings))):
+    for settings in (
+        {"shards": 0},
+        {"max_context": 255},
+        {"max_context": 16},
+        {"predictor": "mixture"},
+        {"held_out": 0.9},
+        {"learning_sizes": 0},
+    ):
+        with pytest.raises(InputError, match=next(iter(settings)).replace("held_out", "held-out")):
             ShardPlan(**{"shards": 2, "max_context": 3, "ranges": 2} | settings,
                       correlations=options_of())  # fmt: skip
 
@@ -408,15 +374,32 @@ def test_the_commands_of_all_rounds(tmp_path):
     one, other = (json.loads((path / "run.json").read_text()) for path in (separate, together))
     assert one.pop("provenance") != other.pop("provenance")
     assert one == other
-    found = json.loads((separate / "entropies.json").read_text())
-    assert found == json.loads((together / "entropies.json").read_text())
-    whole = ngramstat.entropies(
-        whole_of(documents(40, 60), 40), max_context=2, predictor="kneser-ney", seed=4
-    )
-    assert found["context"] == [0, 1, 2]
-    assert found["targets"] == whole.targets[0]
-    for name in ("plug_in", "miller_madow", "chao_shen"):
-        assert found[name] == getattr(whole, name).tolist()
+    assert not (separate / "entropies.json").exists()
+    whole = ngramstat.measure(
+        whole_of(documents(40, 60), 40), lags=[1, 2, 5], replicates=20, max_context=2, seed=4,
+        predictor="kneser-ney",
+    )  # fmt: skip
+    expected = json.loads(json.dumps(whole.to_dict()))
+    assert one["entropies"] == expected["entropies"]
+    assert one["prediction"]["alpha"]["reason"] == expected["prediction"]["alpha"]["reason"]
+    rungs = [[rung["rung"] for rung in run["answer"]["rungs"]] for run in (one, expected)]
+    assert rungs[0] == rungs[1]
+    assert one["answer"]["reason"] == expected["answer"]["reason"]
+
+
+def test_counted_entropies_where_nothing_is_held_out(tmp_path):
+    """Longer contexts than models have, and no gamma."""
+    found = documents(40, 60)
+    plan = plan_of(options_of(sequential=False, lags=(1,)), 2, 20, predictor="none")
+    rounds = measure_shards(shards_of(found, 40, [25]), plan, tmp_path / "rounds", Workspace())
+    result = rounds.assemble(tmp_path / "run")
+    assert result.entropies is None
+    assert result.prediction is None
+    counted = json.loads((tmp_path / "run" / "entropies.json").read_text())
+    expected = count_design_ngrams(design_of(whole_of(found, 40), seed=3), max_context=20)
+    assert counted["context"] == list(range(21))
+    assert counted["targets"] == expected.whole.targets
+    assert counted["plug_in"] == plug_in(expected.whole).tolist()
 
 
 def test_one_shard_is_refused():

@@ -61,6 +61,18 @@ CountsOfRanges to_counts(const Array<Count>& raw, const Array<Count>& continuati
     return counted;
 }
 
+// Parts of a stream, a row (first, last) for each model.
+std::vector<Segment> to_segments(const Array<Index>& parts) {
+    if (parts.ndim() != 2 || parts.shape(1) != 2) {
+        throw std::invalid_argument("parts must have shape (models, 2)");
+    }
+    std::vector<Segment> segments;
+    for (py::ssize_t p = 0; p < parts.shape(0); ++p) {
+        segments.push_back({parts.at(p, 0), parts.at(p, 1)});
+    }
+    return segments;
+}
+
 template <class Model>
 void bind_counts_of_ranges(py::class_<Model>& bound) {
     bound
@@ -114,19 +126,25 @@ void bind_for(py::module_& m, const char* name) {
             [](Model& self, const Array<Token>& training, const Array<Index>& parts,
                Index first_token, Index last_token, int threads, const std::vector<Index>& prefix) {
                 const auto tokens = as_span(training);
-                if (parts.ndim() != 2 || parts.shape(1) != 2) {
-                    throw std::invalid_argument("parts must have shape (models, 2)");
-                }
-                std::vector<Segment> segments;
-                for (py::ssize_t p = 0; p < parts.shape(0); ++p) {
-                    segments.push_back({parts.at(p, 0), parts.at(p, 1)});
-                }
+                const std::vector<Segment> segments = to_segments(parts);
                 const py::gil_scoped_release release;
                 self.add_training(tokens, segments, TokenRange{first_token, last_token}, threads,
                                   prefix);
             },
             py::arg("training").noconvert(), py::arg("parts").noconvert(), py::arg("first_token"),
             py::arg("last_token"), py::arg("threads"), py::arg("prefix"))
+        .def(
+            "add_windows",
+            [](Model& self, const Array<Token>& windows, Index head, const Array<Index>& parts,
+               Index first_token, Index last_token, int threads) {
+                const auto tokens = as_span(windows);
+                const std::vector<Segment> segments = to_segments(parts);
+                const py::gil_scoped_release release;
+                self.add_windows(tokens, head, segments, TokenRange{first_token, last_token},
+                                 threads);
+            },
+            py::arg("tokens").noconvert(), py::arg("head"), py::arg("parts").noconvert(),
+            py::arg("first_token"), py::arg("last_token"), py::arg("threads"))
         .def(
             "add_ngram",
             [](Model& self, Index model, const std::vector<Index>& ngram, Count count,

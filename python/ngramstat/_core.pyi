@@ -340,6 +340,15 @@ class KneserNey16:
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
+    def add_windows(
+        self,
+        tokens: NDArray[np.uint16],
+        head: int,
+        parts: NDArray[np.int64],
+        first_token: int,
+        last_token: int,
+        threads: int,
+    ) -> None: ...
     def add_ngram(
         self, model: int, ngram: Sequence[int], count: int, distinct_before: int
     ) -> None: ...
@@ -396,6 +405,15 @@ class KneserNey32:
         last_token: int,
         threads: int,
         prefix: Sequence[int],
+    ) -> None: ...
+    def add_windows(
+        self,
+        tokens: NDArray[np.uint32],
+        head: int,
+        parts: NDArray[np.int64],
+        first_token: int,
+        last_token: int,
+        threads: int,
     ) -> None: ...
     def add_ngram(
         self, model: int, ngram: Sequence[int], count: int, distinct_before: int

@@ -214,11 +214,61 @@ struct Case {
         return Documents(ends, content, {folds, 2}, {clusters, 1});
     }
 
+    // Nested parts of the training tokens from one of them on.
+    std::vector<Segment> nested_parts(Index first) const {
+        const auto n = static_cast<Index>(training.size());
+        return {{first, n},         {first, n / 2}, {first, n / 3},
+                {n / 2, 5 * n / 6}, {n / 2, n / 2}, {5 * n / 6, n}};
+    }
+
+    // Tokens brought together as windows make the models of the stream that they come from.
+    void check_windows(int threads) const {
+        const auto n = static_cast<Index>(training.size());
+        const Index head = std::min<Index>(order - 1, n);
+        std::vector<Token> windows(training.begin(), training.begin() + head);
+        for (Index i = head; i < n; ++i) {
+            windows.insert(windows.end(), training.begin() + i - order + 1,
+                           training.begin() + i + 1);
+        }
+        const std::vector<Segment> parts = nested_parts(0);
+        const auto place = [&](Index i) { return i <= head ? i : head + order * (i - head); };
+        std::vector<Segment> places;
+        for (const Segment& part : parts) {
+            places.push_back({place(part.first), place(part.last)});
+        }
+        KneserNey<Token> joined(held_out, documents(), stream.vocab_size, order, stop_token);
+        KneserNey<Token> whole(held_out, documents(), stream.vocab_size, order, stop_token);
+        for (KneserNey<Token>* model : {&joined, &whole}) {
+            model->reset(static_cast<Index>(parts.size()), threads);
+        }
+        for (const TokenRange range : check::partition(stream.vocab_size)) {
+            joined.add_windows(windows, head, places, range, threads);
+        }
+        whole.add_training(training, parts, {0, stream.vocab_size}, threads);
+        std::vector<double> losses(ends.size() * static_cast<std::size_t>(order));
+        std::vector<double> expected(losses.size());
+        for (Index model = 0; model < static_cast<Index>(parts.size()); ++model) {
+            check_counts(joined, model, whole, model);
+            joined.score(model, raw_discounts, continuation_discounts, losses, threads);
+            whole.score(model, raw_discounts, continuation_discounts, expected, threads);
+            CHECK(losses == expected);
+        }
+    }
+
+    void check_counts(const KneserNey<Token>& model, Index number, const KneserNey<Token>& expected,
+                      Index expected_number) const {
+        const KneserNeyCounts& counts = model.counts(number);
+        const KneserNeyCounts& others = expected.counts(expected_number);
+        for (int m = 0; m < order; ++m) {
+            CHECK(equal(counts.raw[m], others.raw[m]));
+            if (m + 1 < order) CHECK(equal(counts.continuation[m], others.continuation[m]));
+        }
+    }
+
     // Models of nested parts, trained in one sweep, are those of each part alone.
     void check_parts(int threads) const {
         const auto n = static_cast<Index>(training.size());
-        const std::vector<Segment> parts{{n / 9, n},         {n / 9, n / 2}, {n / 9, n / 3},
-                                         {n / 2, 5 * n / 6}, {n / 2, n / 2}, {5 * n / 6, n}};
+        const std::vector<Segment> parts = nested_parts(n / 9);
         KneserNey<Token> together(held_out, documents(), stream.vocab_size, order, stop_token);
         together.reset(static_cast<Index>(parts.size()), threads);
         auto ranges = check::partition(stream.vocab_size);
@@ -236,12 +286,7 @@ struct Case {
             KneserNey<Token> alone(held_out, documents(), stream.vocab_size, order, stop_token);
             alone.add_training(training, {&parts[p], 1}, {0, stream.vocab_size}, 1);
             const auto model = static_cast<Index>(p);
-            for (int m = 0; m < order; ++m) {
-                CHECK(equal(together.counts(model).raw[m], alone.counts(0).raw[m]));
-                if (m + 1 == order) continue;
-                CHECK(
-                    equal(together.counts(model).continuation[m], alone.counts(0).continuation[m]));
-            }
+            check_counts(together, model, alone, 0);
             together.score(model, raw_discounts, continuation_discounts, losses, threads);
             alone.score(0, raw_discounts, continuation_discounts, expected, 1);
             CHECK(losses == expected);
@@ -271,6 +316,7 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
         check::in_case(stream.name + ", parts, order " + std::to_string(order) + ", stop " +
                        std::to_string(stop_token) + ", threads " + std::to_string(threads));
         sample.check_parts(threads);
+        sample.check_windows(threads);
     }
     for (const Index first_event : {Index{0}, 2 * stream.size() / 3 / 4}) {
         const Model naive(sample.training, first_event, stream.vocab_size, order, stop_token);
@@ -345,6 +391,18 @@ void refuses_bad_arguments() {
     good.reset(2, 1);
     CHECK_THROWS(std::invalid_argument, good.add_training(tokens, one_part, {0, 3}, 1));
     CHECK_THROWS(std::invalid_argument, good.counts(2));
+    auto train_windows = [&](const std::vector<Segment>& parts, Index head) {
+        good.reset(static_cast<Index>(parts.size()), 1);
+        good.add_windows(tokens, head, parts, {0, 3}, 1);
+    };
+    train_windows({{0, 3}, {1, 3}}, 1);
+    CHECK_THROWS(std::invalid_argument, train_windows({{0, 3}}, 0));  // one window and a half
+    CHECK_THROWS(std::invalid_argument, train_windows({{0, 3}}, 4));
+    CHECK_THROWS(std::invalid_argument, train_windows({{0, 3}}, -1));
+    CHECK_THROWS(std::invalid_argument, train_windows({{0, 3}, {0, 2}}, 1));  // half a window
+    CHECK_THROWS(std::invalid_argument, train_windows({{0, 5}}, 1));
+    CHECK_THROWS(std::invalid_argument, train_windows({{-1, 3}}, 1));
+    good.reset(2, 1);
     const std::vector<OrderDiscounts> raw(2, OrderDiscounts{0.5, 1.0, 1.5});
     const std::vector<OrderDiscounts> continuation(1, OrderDiscounts{0.5, 1.0, 1.5});
     std::vector<double> losses(4);

@@ -457,11 +457,30 @@ void KneserNey<Token>::add_training(std::span<const Token> training, std::span<c
     require(!prefix.empty() || range.last <= vocab_size_,
             "token range must lie inside [0, vocab_size]");
     require(parts.size() == models_.size(), "there must be one part for each model");
-    if (training.size() <= std::size_t{1} << 32) {
-        sweep<std::uint32_t>(training, parts, range, threads, prefix);
-    } else {
-        sweep<std::uint64_t>(training, parts, range, threads, prefix);
+    sweep(training, parts.first(1), parts, range, threads, prefix);
+}
+
+template <class Token>
+void KneserNey<Token>::add_windows(std::span<const Token> tokens, Index head,
+                                   std::span<const Segment> parts, TokenRange range, int threads) {
+    require(range.last <= vocab_size_, "token range must lie inside [0, vocab_size]");
+    require(parts.size() == models_.size(), "there must be one part for each model");
+    const Index n = static_cast<Index>(tokens.size());
+    require(0 <= head && head <= n && (n - head) % order_ == 0,
+            "there must be whole windows after the head");
+    const auto holds_whole_windows = [&](const Segment& part) {
+        const auto between = [&](Index i) { return i <= head || (i - head) % order_ == 0; };
+        return between(part.first) && between(part.last);
+    };
+    require(std::all_of(parts.begin(), parts.end(), holds_whole_windows),
+            "parts must hold whole windows");
+    const Segment all = parts.front();
+    std::vector<Segment> counted;
+    if (all.first < head) counted.push_back({all.first, std::min(head, all.last)});
+    for (Index end = std::max(all.first, head) + order_; end <= all.last; end += order_) {
+        counted.push_back({end - 1, end});
     }
+    sweep(tokens, counted, parts, range, threads, {});
 }
 
 template <class Token>
@@ -493,15 +512,28 @@ void KneserNey<Token>::add_ngram(Index number, std::span<const Index> ngram, Cou
 }
 
 template <class Token>
+void KneserNey<Token>::sweep(std::span<const Token> training, std::span<const Segment> segments,
+                             std::span<const Segment> parts, TokenRange range, int threads,
+                             std::span<const Index> prefix) {
+    if (training.size() <= std::size_t{1} << 32) {
+        sweep_blocks<std::uint32_t>(training, segments, parts, range, threads, prefix);
+    } else {
+        sweep_blocks<std::uint64_t>(training, segments, parts, range, threads, prefix);
+    }
+}
+
+template <class Token>
 template <class Position>
-void KneserNey<Token>::sweep(std::span<const Token> training, std::span<const Segment> parts,
-                             TokenRange range, int threads, std::span<const Index> prefix) {
+void KneserNey<Token>::sweep_blocks(std::span<const Token> training,
+                                    std::span<const Segment> segments,
+                                    std::span<const Segment> parts, TokenRange range, int threads,
+                                    std::span<const Index> prefix) {
     // A separator symbol equal to vocab_size occurs in the stream but is never an event.
     const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
     const std::vector<std::size_t> parents = parents_of(parts);
     const SuffixBlocks<Token, Position> blocks(training, symbols,
                                                SuffixOrder{order_, true, stop_token_, prefix},
-                                               range, parts.first(1), threads, parts.size() > 1);
+                                               range, segments, threads, parts.size() > 1);
     std::mutex mutex;
     parallel_with(
         blocks.n_blocks(), threads,

@@ -78,14 +78,35 @@ _plan_options = compose(
         ),
     ),
 )
-_ngram_options = under(
+_entropy_options = under(
     "H(n)",
     click.option(
         "--max-context",
         type=click.IntRange(0, 254),
         default=5,
         show_default=True,
-        help="Largest context n of H(n), in tokens.",
+        help="Largest context n of H(n), in tokens; at most 15 with held-out losses.",
+    ),
+    click.option(
+        "--predictor",
+        type=click.Choice(["kneser-ney", "none"]),
+        default="kneser-ney",
+        show_default=True,
+        help="Whose held-out losses are measured: without them there is no gamma and no alpha, and a "
+        "third less goes between machines.",
+    ),
+    click.option(
+        "--held-out",
+        type=float,
+        help="Fraction of the tokens to hold out.  [default: a hundredth, but at least 200,000 "
+        "tokens and at most a tenth; never more than 2^20 tokens]",
+    ),
+    click.option(
+        "--learning-sizes",
+        type=click.IntRange(1, 20),
+        default=7,
+        show_default=True,
+        help="Sizes of the training set on the learning curve, each half of the next.",
     ),
     click.option(
         "--ranges",
@@ -115,9 +136,10 @@ def _plan(common: Globals, number: int, lags: Any, options: dict[str, Any]) -> A
     from ngramstat.covariance.options import DEFAULT_LAGS, CorrelationOptions
     from ngramstat.sharding.plan import ShardPlan
 
-    max_context, ranges = options.pop("max_context"), options.pop("ranges")
+    names = ("max_context", "ranges", "predictor", "held_out", "learning_sizes")
+    own = {name: options.pop(name) for name in names}
     chosen = CorrelationOptions(lags=tuple(lags or DEFAULT_LAGS), seed=common.seed, **options)
-    return ShardPlan(number, max_context, ranges, chosen)
+    return ShardPlan(shards=number, correlations=chosen, **own)
 
 
 @shards.command(
@@ -128,7 +150,7 @@ def _plan(common: Globals, number: int, lags: Any, options: dict[str, Any]) -> A
     "--shards", "number", type=click.IntRange(min=1), required=True, help="How many there are."
 )
 @_plan_options
-@_ngram_options
+@_entropy_options
 @shared_options("seed", "quiet")
 def plan(common: Globals, directory: str, number: int, lags: Any, **options: Any) -> None:
     """Write what all rounds follow, before the first of them."""
@@ -159,7 +181,7 @@ def describe(common: Globals, directory: str, store: dict[str, Any], number: int
 
 @_of_shard("count", "ngramstat shards count rounds shard-3.bin --number 3")
 def count(common: Globals, directory: str, store: dict[str, Any], number: int) -> None:
-    """Count the pairs of a shard, and send its n-grams to their ranges."""
+    """Count the pairs of a shard, send its n-grams to their ranges, and tell what is held out."""
     from ngramstat.corpus import Corpus
 
     _rounds(common, directory).count(number - 1, Corpus.open(**store))
@@ -172,7 +194,7 @@ def count(common: Globals, directory: str, store: dict[str, Any], number: int) -
     type=click.Choice(["count", "sums"]),
     required=True,
     help="count: add up pairs and n-grams, for the singular vectors and the counts of counts; "
-    "sums: add up the sums of round 1, for the vectors of round 2.",
+    "sums: add up the sums of round 1, for the vectors of round 2, and count the models.",
 )
 @click.option(
     "--part",
@@ -185,10 +207,7 @@ def count(common: Globals, directory: str, store: dict[str, Any], number: int) -
 @_resources
 def merge(common: Globals, directory: str, after: str, part: tuple[int, int]) -> None:
     """Add up what all shards left, on one machine or a share of it on each of several."""
-    rounds = _rounds(common, directory)
-    rounds.merge(after, part)
-    if after == "count":
-        rounds.count_ngrams(part)
+    _rounds(common, directory).merge(after, part)
 
 
 @_of_shard("sum", "ngramstat shards sum rounds shard-3.bin --number 3 --round 1")
@@ -202,7 +221,10 @@ def merge(common: Globals, directory: str, after: str, part: tuple[int, int]) ->
 def sum_(
     common: Globals, directory: str, store: dict[str, Any], number: int, number_of_round: int
 ) -> None:
-    """Sum over the documents of a shard, with the vectors that `merge` left."""
+    """Sum over the documents of a shard, with the vectors that `merge` left.
+
+    Round 1 also sends the training tokens of held-out losses to their ranges.
+    """
     from ngramstat.corpus import Corpus
 
     rounds = _rounds(common, directory)
@@ -217,10 +239,10 @@ def sum_(
 @full_option
 @_resources
 def assemble(common: Globals, directory: str, output: str, as_json: bool, full: bool) -> None:
-    """Put the sums of all shards together: run.json and report with C(t), and entropies.json.
+    """Put the sums of all shards together: run.json and report, as `ngramstat measure` makes them.
 
-    Held-out losses are not measured on shards: there are no brackets of H(n), no gamma and no
-    prediction.
+    With `--predictor none` in the plan there are no brackets of H(n), no gamma and no prediction,
+    and entropies.json has the counted entropies.
     """
     finish(_rounds(common, directory).assemble(Path(output)), output, as_json, full)
 
@@ -233,7 +255,7 @@ def assemble(common: Globals, directory: str, output: str, as_json: bool, full: 
 @corpus_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
 @_plan_options
-@_ngram_options
+@_entropy_options
 @json_option
 @full_option
 @shared_options("seed", "threads", "memory_limit", "quiet")

@@ -206,10 +206,7 @@ class KneserNey:
             The dtypes differ.
         """
         check_tokens(training, "training")
-        if training.dtype != self._dtype:
-            raise InputError(
-                f"training: dtype {training.dtype} differs from the held-out tokens' {self._dtype}"
-            )
+        self._check_dtype(training, "training")
         first, last = parts[0]
         bounds = np.array(parts, dtype=np.int64).reshape(-1, 2)
         lengths = bounds[:, 1] - bounds[:, 0]
@@ -240,6 +237,56 @@ class KneserNey:
                 self._model.add_training(training, bounds, step.first, end, threads, step.prefix)
             if progress is not None:
                 progress.advance(step.size * trained_tokens)
+
+    def train_windows(
+        self,
+        head: Tokens,
+        windows: Tokens,
+        parts: Sequence[tuple[int, int]],
+        tokens: tuple[int, int],
+        *,
+        threads: int = 1,
+    ) -> None:
+        """Train on n-grams that were brought together from several streams, as `train_parts` does.
+
+        The training tokens are those of `head` and then the last ones of the windows. Counts of
+        several ranges of tokens add up (`add_counts`) to those of the whole text, if every range
+        gets all windows that end in it. Earlier training is forgotten.
+
+        Parameters
+        ----------
+        head : (h,) uint16 or uint32
+            The first tokens of all text, which have less than a window before them.
+        windows : (k, order) uint16 or uint32
+            Tokens, each with those before it, oldest first; what stands before a stop token is
+            ignored.
+        parts : sequence of (first, last)
+            In training tokens, 0 .. h + k; as for `train_parts`.
+        tokens : (first, last)
+            The range of ids whose n-grams are counted, by the last token.
+
+        Raises
+        ------
+        InputError
+            The dtypes differ from that of the held-out tokens, or windows have another length.
+        """
+        stream: Any = np.concatenate([head, np.ascontiguousarray(windows).reshape(-1)])
+        check_tokens(stream, "windows")
+        self._check_dtype(stream, "windows")
+        if windows.shape[1] != self._order:
+            raise InputError(f"windows: have {windows.shape[1]} tokens, the order is {self._order}")
+        events = np.array(parts, dtype=np.int64).reshape(-1, 2)
+        bounds = np.where(
+            events <= len(head), events, len(head) + self._order * (events - len(head))
+        )
+        self._model.reset(len(parts), threads)
+        self._model.add_windows(stream, len(head), bounds, *tokens, threads)
+
+    def _check_dtype(self, tokens: Tokens, name: str) -> None:
+        if tokens.dtype != self._dtype:
+            raise InputError(
+                f"{name}: dtype {tokens.dtype} differs from the held-out tokens' {self._dtype}"
+            )
 
     def _add_ngram(
         self,

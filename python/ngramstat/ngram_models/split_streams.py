@@ -29,6 +29,8 @@ __all__ = [
     "SplitStreams",
     "content_positions",
     "scored_documents",
+    "scored_streams",
+    "span_positions",
     "split_streams",
     "training_stream",
 ]
@@ -192,6 +194,49 @@ def split_streams(
         yield streams
 
 
+def scored_streams(
+    split: HeldOutSplit,
+    tokens: NDArray[Any],
+    dtype: np.dtype[Any],
+    *,
+    boundary: Boundary,
+    max_context: int,
+) -> SplitStreams:
+    """The held-out side of a split whose training tokens are not here; nothing is trained on.
+
+    Parameters
+    ----------
+    split : HeldOutSplit
+        Of a corpus whose tokens need not be here.
+    tokens : (n,) uint16 or uint32
+        Of the held-out parts, one after the other; with boundary ``document`` their content.
+    dtype : dtype
+        Of the streams; it holds the stop token.
+
+    Raises
+    ------
+    InputError
+        There is nothing to score.
+    """
+    corpus = split.held_out.corpus
+    stop = stop_token_of(corpus, boundary)
+    first, last = split.held_out.spans(content=stop is not None)
+    ends = np.cumsum(last - first)
+    if not len(tokens):
+        raise InputError(f"{corpus.name}: the held-out split leaves one side empty")
+    held_out = np.empty(stream_size(first, last, stop), dtype)
+    stream_ends = write_stream(held_out, tokens, ends - (last - first), ends, stop)
+    return SplitStreams(
+        np.zeros(0, dtype),
+        np.zeros(0, np.int64),
+        0 if stop is None else 1,
+        held_out,
+        _scored_pieces(split.held_out, stream_ends, stop, corpus.vocab_size, max_context),
+        corpus.vocab_size,
+        stop,
+    )
+
+
 def _scored_pieces(
     held_out: Selection,
     ends: NDArray[np.int64],
@@ -241,8 +286,12 @@ def scored_documents(ends: NDArray[np.int64], *, first_event: int, separators: i
 
 def content_positions(documents: Documents) -> NDArray[np.int64]:
     """Positions of the content of all documents, ascending; (k,)."""
-    starts, ends = documents.content_starts, documents.content_ends
-    lengths = ends - starts
+    return span_positions(documents.content_starts, documents.content_ends)
+
+
+def span_positions(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All positions of some spans, span by span; (k,)."""
+    lengths = last - first
     before = np.cumsum(lengths) - lengths
-    positions: NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    positions: NDArray[np.int64] = np.repeat(first - before, lengths) + np.arange(lengths.sum())
     return positions

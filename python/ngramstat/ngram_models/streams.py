@@ -65,7 +65,7 @@ def write_stream(
     if stop is not None:
         joined &= gather(tokens, np.minimum(last[:-1], len(tokens) - 1)) == stop
     starts = np.flatnonzero(np.append(True, ~joined)[: len(first)])
-    stops = np.append(starts[1:], len(first)) - 1
+    stops = np.append(starts[1:], len(first))[: len(starts)] - 1
     for a, b in zip(starts.tolist(), stops.tolist(), strict=True):
         begin, end, stop_at = int(first[a]), int(last[b]), int(ends[b])
         _copy(stream[stop_at - extra - (end - begin) : stop_at - extra], tokens[begin:end])

@@ -23,6 +23,7 @@ from ngramstat.corpus import Corpus
 from ngramstat.covariance.occurring import items_to_renumber, renumbered
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.kernels import Documents
+from ngramstat.kernels.tokens import token_ranges
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import MIN_DOCUMENTS, DrawnLabels, SamplingDesign
 from ngramstat.sampling.options import SamplingOptions
@@ -132,6 +133,18 @@ class Layout:
         """Those that occur, where they are numbered anew because most do not; else None."""
         return items_to_renumber(self.token_counts)
 
+    @cached_property
+    def ranges(self) -> Sequence[tuple[int, int]]:
+        """Ranges of token ids with about equally many occurrences, as many as the plan has."""
+        return token_ranges(self.token_counts, -(-self.n_tokens // self.plan.ranges))
+
+    @cached_property
+    def range_of(self) -> NDArray[np.int64]:
+        """The number of the range of every id, (V,)."""
+        sizes = [last - first for first, last in self.ranges]
+        numbers: NDArray[np.int64] = np.repeat(np.arange(len(sizes)), sizes)
+        return numbers
+
     @property
     def identity(self) -> str:
         """A checksum of the shards and their order; no machine has the bytes of all."""
@@ -183,7 +196,7 @@ class Layout:
         InputError
             The corpus is not the shard that was described.
         """
-        self._require_described(number, corpus)
+        self.require_described(number, corpus)
         following = self.following(number).astype(corpus.dtype)
         if self.items is None:
             yield SamplingDesign(corpus, self.options, place=self._place(number, following))
@@ -200,10 +213,11 @@ class Layout:
         InputError
             The corpus is not the shard that was described.
         """
-        self._require_described(number, corpus)
+        self.require_described(number, corpus)
         return self._place(number, np.zeros(0, corpus.dtype)).documents
 
-    def _require_described(self, number: int, corpus: Corpus) -> None:
+    def require_described(self, number: int, corpus: Corpus) -> None:
+        """Refuse a corpus that is not the shard that was described."""
         described = self.shards[number]
         if corpus.sha256 != described.sha256 or corpus.n_tokens != described.n_tokens:
             raise InputError(
@@ -212,16 +226,20 @@ class Layout:
 
     def whole_design(self) -> SamplingDesign:
         """The design of all documents, over the items that occur; its tokens cannot be read."""
+        corpus = self.whole_corpus()
+        return self._design_of(corpus if self.items is None else self._of_items(corpus))
+
+    def text_design(self) -> SamplingDesign:
+        """The same over the original ids, as for n-grams."""
+        return self._design_of(self.whole_corpus())
+
+    def _design_of(self, corpus: Corpus) -> SamplingDesign:
         ends = np.cumsum(self.lengths)
-        contents = self._contents(slice(None), ends)
-        corpus = self.whole_corpus(ends)
-        if self.items is not None:
-            corpus = self._of_items(corpus)
-        empty = np.zeros(0, corpus.dtype)
-        place = ShardPlace(self.labels.documents(ends, contents), 0, self.n_tokens, empty)
+        documents = self.labels.documents(ends, self._contents(slice(None), ends))
+        place = ShardPlace(documents, 0, self.n_tokens, np.zeros(0, corpus.dtype))
         return SamplingDesign(corpus, self.options, place=place)
 
-    def whole_corpus(self, ends: NDArray[np.int64] | None = None) -> Corpus:
+    def whole_corpus(self) -> Corpus:
         """All shards as one corpus, whose tokens cannot be read."""
         first = self.shards[0]
         tokenizer = Path(first.tokenizer) if first.tokenizer else None
@@ -230,7 +248,7 @@ class Layout:
             tokens,
             first.vocab_size,
             self.separator,
-            document_ends=np.cumsum(self.lengths) if ends is None else ends,
+            document_ends=np.cumsum(self.lengths),
             format="shards",
             tokenizer_path=tokenizer if tokenizer is not None and tokenizer.is_file() else None,
             _recorded_sha256=self.identity,

@@ -8,9 +8,8 @@ the n-grams, and those whose token before does, for the contexts. Counts of coun
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.kernels import Documents, NgramStatistics, NgramWindows, count_ngram_windows
-from ngramstat.kernels.tokens import Tokens, token_ranges
+from ngramstat.kernels.tokens import Tokens
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.design import FOLDS
 from ngramstat.sharding.files import RoundFiles
@@ -35,12 +34,6 @@ class SentWindows:
     """How many files a shard sent to each range."""
 
     parts: int
-
-
-def _ranges(layout: Layout) -> Sequence[tuple[int, int]]:
-    """Ranges of token ids with about equally many occurrences."""
-    budget = -(-layout.n_tokens // layout.plan.ranges)
-    return token_ranges(layout.token_counts, budget)
 
 
 class NgramSender:
@@ -67,10 +60,6 @@ class NgramSender:
     ) -> None:
         self._layout, self._files, self._number = layout, files, number
         self._corpus, self._part = corpus, part
-        ranges = _ranges(layout)
-        # The range of every id.
-        self._range_of = np.repeat(np.arange(len(ranges)), [last - first for first, last in ranges])
-        self._n_ranges = len(ranges)
 
     def send(self) -> None:
         """Write a file for every part of the shard and every range."""
@@ -84,10 +73,11 @@ class NgramSender:
         self._files.save(SentWindows(parts), "sent", self._number)
 
     def _send_part(self, windows: NgramWindows, part: int) -> None:
-        of_target = self._range_of[windows.tokens[:, -1]]
+        range_of = self._layout.range_of
+        of_target = range_of[windows.tokens[:, -1]]
         depth = windows.tokens.shape[1]
-        of_context = self._range_of[windows.tokens[:, -2]] if depth > 1 else of_target
-        for number in range(self._n_ranges):
+        of_context = range_of[windows.tokens[:, -2]] if depth > 1 else of_target
+        for number in range(len(self._layout.ranges)):
             rows = np.flatnonzero((of_target == number) | (of_context == number))
             chosen = NgramWindows(windows.tokens[rows], windows.folds[rows], windows.clusters[rows])
             self._files.save(chosen, "windows", number, self._number, part)
@@ -137,11 +127,6 @@ class NgramRounds:
     def __init__(self, layout: Layout, files: RoundFiles, workspace: Workspace) -> None:
         self._layout, self._files, self._workspace = layout, files, workspace
 
-    @cached_property
-    def ranges(self) -> Sequence[tuple[int, int]]:
-        """The ranges of token ids."""
-        return _ranges(self._layout)
-
     def count(self, number: int) -> None:
         """Count the n-grams of one range."""
         if self._files.has("ngrams", number):
@@ -156,7 +141,7 @@ class NgramRounds:
         statistics = count_ngram_windows(
             NgramWindows.joined(found),
             len(self._layout.token_counts),
-            self.ranges[number],
+            self._layout.ranges[number],
             n_folds=FOLDS,
             n_clusters=self._layout.labels.n_clusters,
             threads=self._workspace.threads,
@@ -165,7 +150,7 @@ class NgramRounds:
 
     def statistics(self) -> NgramStatistics:
         """Of all n-grams of the corpus."""
-        numbers = range(len(self.ranges))
+        numbers = range(len(self._layout.ranges))
         return NgramStatistics.sum_of(
             [self._files.load(NgramStatistics, "ngrams", number) for number in numbers]
         )

@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ngramstat.boundary import Boundary
 from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import read_json, write_json
+from ngramstat.sampling.options import SamplingOptions
 from ngramstat.sharding.files import RoundFiles
 
 __all__ = ["PLAN_FILE", "ShardPlan"]
 
 PLAN_FILE = "plan.json"
-_FORMAT = "ngramstat.shards.plan/1"
+_FORMAT = "ngramstat.shards.plan/2"
+_PREDICTORS = ("kneser-ney", "none")
+# What a plan says beside the options of C(t), which those of sampling are a part of.
+_OWN = ("shards", "max_context", "ranges", "predictor", "held_out", "learning_sizes")
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,26 @@ class ShardPlan:
     ranges : int
         Ranges of token ids, about, whose n-grams are counted at a time.
     correlations : CorrelationOptions
+    predictor : str
+        ``kneser-ney``: held-out losses are measured, for brackets of H(n) and gamma; ``none``:
+        n-grams are only counted.
+    held_out : float or None
+        Fraction of the tokens to hold out; None: as `EntropyOptions` has it.
+    learning_sizes : int
+        Sizes of the training set on the learning curve, each half of the next.
     """
 
     shards: int
     max_context: int
     ranges: int
     correlations: CorrelationOptions
+    predictor: str = "kneser-ney"
+    held_out: float | None = None
+    learning_sizes: int = 7
 
     def __post_init__(self) -> None:
+        if self.predictor not in _PREDICTORS:
+            raise InputError(f"predictor={self.predictor!r}: expected {' or '.join(_PREDICTORS)}")
         for name, least in (("shards", 1), ("max_context", 0), ("ranges", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}={getattr(self, name)}: must be at least {least}")
@@ -49,6 +66,23 @@ class ShardPlan:
             raise InputError(f"max_context={self.max_context}: must be at most 254")
         if self.correlations.matrix_free or self.correlations.vocab_top is not None:
             raise InputError("shards are counted over the whole vocabulary, and not matrix-free")
+        _ = self.entropies  # checks what it is made of
+
+    @property
+    def entropies(self) -> EntropyOptions | None:
+        """Options of H(n), where held-out losses are measured."""
+        if self.predictor == "none":
+            return None
+        shared = {
+            field.name: getattr(self.correlations, field.name) for field in fields(SamplingOptions)
+        }
+        return EntropyOptions(
+            **shared,
+            max_context=self.max_context,
+            held_out=self.held_out,
+            predictor=self.predictor,
+            learning_sizes=self.learning_sizes,
+        )
 
     @property
     def longest_lag(self) -> int:
@@ -59,10 +93,7 @@ class ShardPlan:
         """As `run.json` records them."""
         options = {**asdict(self.correlations), "boundary": self.correlations.boundary.value}
         options["lags"] = list(self.correlations.lags)
-        return {
-            **options, "max_context": self.max_context, "shards": self.shards,
-            "ranges": self.ranges,
-        }  # fmt: skip
+        return {**options, **{name: getattr(self, name) for name in _OWN}}
 
     def files(self, directory: Path) -> RoundFiles:
         """The files of its rounds."""
@@ -101,7 +132,7 @@ class ShardPlan:
             raise InputError(f"{path}: is no plan of shards ({_FORMAT})")
         try:
             options = {k: v for k, v in found.items() if k != "format"}
-            own = {name: options.pop(name) for name in ("shards", "max_context", "ranges")}
+            own = {name: options.pop(name) for name in _OWN}
             options["lags"] = tuple(options["lags"])
             options["boundary"] = Boundary.parse(options["boundary"])
             if options["window"] is not None:

@@ -14,18 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.corpus import Corpus
+from ngramstat.entropy.assembly import assemble_entropies
 from ngramstat.entropy.counts import chao_shen, miller_madow, plug_in
 from ngramstat.errors import InputError
 from ngramstat.kernels import NgramStatistics
-from ngramstat.results import RUN_FILE, RunResult
+from ngramstat.prediction.conclusion import concluded
+from ngramstat.results import RUN_FILE, EntropyResult, RunResult
 from ngramstat.runtime.files import write_json
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sharding.correlations import LagRounds, ShardPasses
 from ngramstat.sharding.description import ShardDescription
 from ngramstat.sharding.files import RoundFiles
+from ngramstat.sharding.held_out import HeldOutRounds, HeldOutSender
 from ngramstat.sharding.layout import Layout
 from ngramstat.sharding.ngrams import NgramRounds, NgramSender
 from ngramstat.sharding.plan import ShardPlan
+from ngramstat.sharding.split import TextSplit
 from ngramstat.stages.provenance import provenance
 
 __all__ = ["ENTROPIES_FILE", "ShardRounds", "measure_shards"]
@@ -63,6 +67,12 @@ class ShardRounds:
         """The files of all rounds after the descriptions."""
         return self._descriptions.of_text(self.layout.identity)
 
+    @cached_property
+    def _split(self) -> TextSplit | None:
+        """What is held out, if anything is."""
+        options = self.plan.entropies
+        return None if options is None else TextSplit(self.layout, options)
+
     def _require_number(self, number: int) -> None:
         if not 0 <= number < self.plan.shards:
             raise InputError(f"shard {number + 1}: the plan has shards 1 to {self.plan.shards}")
@@ -74,37 +84,41 @@ class ShardRounds:
         self._descriptions.save(found, "shard", number)
 
     def count(self, number: int, corpus: Corpus) -> None:
-        """A shard's pairs and n-grams, after all shards are described."""
+        """A shard's pairs, n-grams and held-out tokens, after all shards are described."""
         self._passes(number, corpus).count()
         NgramSender(self.layout, self.files, number, corpus).send()
+        if self._split is not None:
+            self._held_out(self._split, number, corpus).tell()
 
     def merge(self, after: str, part: tuple[int, int] = (1, 1)) -> None:
-        """Adds up what all shards left, for every lag.
+        """Adds up what all shards left, for every lag and every range of token ids.
 
         Parameters
         ----------
         after : str
-            ``count``: their counts, for the singular vectors; ``sums``: their first sums, for the
-            vectors of the folds.
+            ``count``: their counts, for the singular vectors and the n-grams; ``sums``: their first
+            sums, for the vectors of the folds, and their training tokens, for the models.
         part : (i, N)
-            The share of this machine in the lags, from 1 to N.
+            The share of this machine in the lags and ranges, from 1 to N.
         """
         rounds = LagRounds(self.layout, self.files, self._workspace)
         for lag in self.plan.correlations.lags[part[0] - 1 :: part[1]]:
             (rounds.solve if after == "count" else rounds.make_fold_vectors)(lag)
 
-    def count_ngrams(self, part: tuple[int, int] = (1, 1)) -> None:
-        """Counts the n-grams of every range, after all shards are counted.
+        if after == "count":
+            self._count_ranges(NgramRounds(self.layout, self.files, self._workspace), part)
+        elif self._split is not None:
+            self._count_ranges(HeldOutRounds(self._split, self.files, self._workspace), part)
 
-        `part` is the share of this machine in the ranges, (i, N) with i from 1 to N.
-        """
-        rounds = NgramRounds(self.layout, self.files, self._workspace)
-        for number in range(part[0] - 1, len(rounds.ranges), part[1]):
+    def _count_ranges(self, rounds: NgramRounds | HeldOutRounds, part: tuple[int, int]) -> None:
+        for number in range(part[0] - 1, len(self.layout.ranges), part[1]):
             rounds.count(number)
 
     def first_sums(self, number: int, corpus: Corpus) -> None:
-        """A shard's sums with the singular vectors."""
+        """A shard's sums with the singular vectors, and its training tokens for their ranges."""
         self._passes(number, corpus).first_sums()
+        if self._split is not None:
+            self._held_out(self._split, number, corpus).send()
 
     def second_sums(self, number: int, corpus: Corpus) -> None:
         """A shard's sums with the vectors of the folds."""
@@ -114,19 +128,30 @@ class ShardRounds:
         self._require_number(number)
         return ShardPasses(self.layout, self.files, number, corpus, self._workspace)
 
+    def _held_out(self, split: TextSplit, number: int, corpus: Corpus) -> HeldOutSender:
+        return HeldOutSender(split, self.files, number, corpus, self._workspace)
+
     def ngrams(self) -> NgramStatistics:
         """Counts of counts of all n-grams."""
         return NgramRounds(self.layout, self.files, self._workspace).statistics()
 
-    def assemble(self, output: Path) -> RunResult:
-        """The result: C(t) in run.json, and the counted entropies beside it.
+    def entropies(self) -> EntropyResult | None:
+        """Brackets of H(n), the learning curve and gamma; None without held-out losses."""
+        options, split = self.plan.entropies, self._split
+        if options is None or split is None:
+            return None
+        losses, points = HeldOutRounds(split, self.files, self._workspace).losses()
+        design = self.layout.text_design()
+        return assemble_entropies(design, options, self.ngrams(), losses, None, points)
 
-        Held-out losses are not measured on shards, so there are no brackets of H(n), no gamma and
-        no prediction.
+    def assemble(self, output: Path) -> RunResult:
+        """The result of all rounds, in run.json.
+
+        Without held-out losses there are no brackets of H(n), no gamma and no prediction; the
+        counted entropies are then in a file beside it.
         """
         started = time.monotonic()
         found = LagRounds(self.layout, self.files, self._workspace).result()
-        counts = self.ngrams()
         corpus = self.layout.whole_corpus()
         result = RunResult(
             corpus={
@@ -142,12 +167,16 @@ class ShardRounds:
             # Of the last round.
             provenance=provenance(self._workspace, time.monotonic() - started),
             correlations=found,
+            entropies=self.entropies(),
         )
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{output}: cannot be created: {error.strerror}") from error
-        write_json(output / ENTROPIES_FILE, _counted_entropies(counts))
+        if result.entropies is None:
+            write_json(output / ENTROPIES_FILE, _counted_entropies(self.ngrams()))
+        else:
+            result = concluded(result)
         result.save(output / RUN_FILE)
         return result
 
@@ -188,7 +217,6 @@ def measure_shards(
     for number, corpus in enumerate(corpora):
         rounds.count(number, corpus)
     rounds.merge("count")
-    rounds.count_ngrams()
     for number, corpus in enumerate(corpora):
         rounds.first_sums(number, corpus)
     rounds.merge("sums")

@@ -50,6 +50,11 @@ class KneserNey {
     // take the place of a range of one token.
     void add_training(std::span<const Token> training, std::span<const Segment> parts,
                       TokenRange range, int threads, std::span<const Index> prefix = {});
+    // The same for tokens that were brought together from several streams: `head` tokens of the
+    // beginning of all text, and windows of `order` tokens, of which the last is counted and the
+    // others are its context. The parts are ranges of these tokens and hold whole windows.
+    void add_windows(std::span<const Token> tokens, Index head, std::span<const Segment> parts,
+                     TokenRange range, int threads);
     // Counts one n-gram, last token first, for a model, from its occurrences in the part and the
     // number of different tokens before it, where the beginning of the stream is one.
     void add_ngram(Index model, std::span<const Index> ngram, Count count, Count distinct_before);
@@ -129,9 +134,14 @@ class KneserNey {
                              const OrderDiscounts& raw, const OrderDiscounts& continuation,
                              const Estimate& below);
     const Model& model_at(Index model) const;
+    // The segments are the positions that are counted: those of the first part, or some of them.
+    void sweep(std::span<const Token> training, std::span<const Segment> segments,
+               std::span<const Segment> parts, TokenRange range, int threads,
+               std::span<const Index> prefix);
     template <class Position>
-    void sweep(std::span<const Token> training, std::span<const Segment> parts, TokenRange range,
-               int threads, std::span<const Index> prefix);
+    void sweep_blocks(std::span<const Token> training, std::span<const Segment> segments,
+                      std::span<const Segment> parts, TokenRange range, int threads,
+                      std::span<const Index> prefix);
 
     Documents documents_;
     Index vocab_size_;
