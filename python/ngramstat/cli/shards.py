@@ -92,8 +92,8 @@ _entropy_options = under(
         type=click.Choice(["kneser-ney", "none"]),
         default="kneser-ney",
         show_default=True,
-        help="Whose held-out losses are measured: without them there is no gamma and no alpha, and a "
-        "third less goes between machines.",
+        help="Whose held-out losses are measured: without them there is no gamma and no alpha, "
+        "and a third less goes between machines.",
     ),
     click.option(
         "--held-out",
