@@ -1,4 +1,4 @@
-"""Files of a corpus that change while an index or a language model is made of it."""
+"""Files of a corpus that change while counts, an index or a language model are made of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import save_npz
 
 import ngramstat
-from ngramstat import InputError, KneserNeyModel, MixtureModel, NgramIndex
+from ngramstat import InputError, KneserNeyModel, MixtureModel, NgramIndex, write_ngrams
 from ngramstat.corpus.writers import convert
+from ngramstat.counts import ngram_source, pair_counting
 from ngramstat.index import build as index_build
 from ngramstat.kernels.ngram_models import KneserNeyTrainer
 from ngramstat.ngram_models.mixture.losses import Mixture
@@ -35,12 +37,24 @@ def mixture(corpus: ngramstat.Corpus, output: Path) -> None:
     MixtureModel.train(corpus, 2, threads=1).save(output)
 
 
+def ngrams(corpus: ngramstat.Corpus, output: Path) -> None:
+    output.mkdir(exist_ok=True)
+    write_ngrams(corpus, output / "ngrams.npz", 2, method="suffixes", threads=1)
+
+
+def pairs(corpus: ngramstat.Corpus, output: Path) -> None:
+    output.mkdir(exist_ok=True)
+    save_npz(output / "pairs.npz", ngramstat.cooccurrence(corpus, lags=[1], threads=1))
+
+
 # What is made, and a step in the middle of it.
 WORK = {
     index_in_directory: (index_build, "extra_arrays"),
     index_in_memory: (index_build, "extra_arrays"),
     kneser_ney: (KneserNeyTrainer, "train"),
     mixture: (Mixture, "losses"),
+    ngrams: (ngram_source, "NgramTable"),
+    pairs: (pair_counting, "CooccurrenceRows"),
 }
 
 

@@ -416,6 +416,13 @@ class Corpus:
         """
         self._watch.require_unchanged()
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """For work on one text: `require_unchanged` before it and after it."""
+        self.require_unchanged()
+        yield
+        self.require_unchanged()
+
     def info(self) -> dict[str, Any]:
         """The ``corpus`` part of a result: path, format, sha256, tokens, documents, ...
 

@@ -159,9 +159,9 @@ class NgramSource:
         Raises
         ------
         InputError
-            A token is not below the vocabulary's size.
+            A token is not below the vocabulary's size, or the files of the corpus change meanwhile.
         """
-        with self.workspace.managing(self.corpus.tokens):
+        with self.corpus.unchanged(), self.workspace.managing(self.corpus.tokens):
             batches = self._hashed if self.hashes else self._listed
             yield from batches(progress)
 

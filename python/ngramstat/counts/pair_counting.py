@@ -133,13 +133,20 @@ class PairCounting:
         return self._budget
 
     def pieces(self, lags: Sequence[int] | None = None) -> Iterator[CooccurrenceRows]:
-        """The rows in order, in pieces that fit the memory budget; of some of the lags alone."""
+        """The rows in order, in pieces that fit the memory budget; of some of the lags alone.
+
+        Raises
+        ------
+        InputError
+            The files of the corpus change meanwhile.
+        """
         window = self.window
         chosen = window.lags if lags is None else tuple(lags)
         weights = window.weights if lags is None else None
         pairs = self.occurrences * (len(chosen) * (2 if window.symmetric else 1))
         total = int(pairs[self.rows[0] : self.rows[1]].sum())
         with (
+            self.corpus.unchanged(),
             self.workspace.managing(self.corpus.tokens),
             Progress(total, "co-occurrences", unit="pairs", enabled=self._progress) as bar,
         ):

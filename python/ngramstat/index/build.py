@@ -60,11 +60,8 @@ class IndexBuilder:
             It needs more than the memory limit, or the corpus has changed meanwhile.
         """
         self._require_memory()
-        self.corpus.require_unchanged()
-        with self._bar() as bar:
-            shards = [self._shard(plan, bar) for plan in self._plans()]
-        self.corpus.require_unchanged()
-        return shards
+        with self.corpus.unchanged(), self._bar() as bar:
+            return [self._shard(plan, bar) for plan in self._plans()]
 
     def write(self, directory: Path, *, overwrite: bool) -> None:
         """Write an index to a directory.
@@ -82,13 +79,12 @@ class IndexBuilder:
         with target.building() as build, self._bar() as bar:
             plans = self._plans()
             target.require_room(sum(self._file_bytes(plan) for plan in plans))
-            self.corpus.require_unchanged()
-            entries = [
-                self._write_shard(target, build, number, plan, bar)
-                for number, plan in enumerate(plans)
-            ]
-            tokenizer = target.copy_tokenizer(build, self.corpus)
-            self.corpus.require_unchanged()
+            with self.corpus.unchanged():
+                entries = [
+                    self._write_shard(target, build, number, plan, bar)
+                    for number, plan in enumerate(plans)
+                ]
+                tokenizer = target.copy_tokenizer(build, self.corpus)
             target.finish(
                 Manifest(build, self.settings, provenance(self.corpus), tokenizer, tuple(entries))
             )

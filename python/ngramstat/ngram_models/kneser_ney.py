@@ -129,8 +129,8 @@ class KneserNeyModel(BackoffModel):
         chosen = _boundary(corpus, boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
         workspace.require_working_memory(corpus.n_tokens)
-        corpus.require_unchanged()
         with ExitStack() as stack:
+            stack.enter_context(corpus.unchanged())
             stack.enter_context(workspace.managing(corpus.tokens))
             stream, stop = _training_stream(corpus, chosen, workspace, stack)
             trainer = KneserNeyTrainer(
@@ -147,7 +147,6 @@ class KneserNeyModel(BackoffModel):
             )
             with corpus.naming_large_ids():
                 model = cls._trained(trainer, stop, smallest, workspace, stack, shown)
-        corpus.require_unchanged()
         model.text = TokenizerText.of_corpus(corpus)
         if model.discounts[0]["distinct"] < model.vocab_size:
             unigrams = model._trie.levels[0]["log_prob"][: model.vocab_size]

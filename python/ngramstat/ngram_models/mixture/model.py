@@ -147,15 +147,14 @@ class MixtureModel(LanguageModel):
             chosen = Boundary.parse(boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
         workspace.require_working_memory(corpus.n_tokens)
-        corpus.require_unchanged()
         with (
+            corpus.unchanged(),
             _training(corpus, chosen, seed, workspace) as split,
             Progress(1.0, "mixture", unit="", enabled=shows_progress(progress)) as bar,
         ):
             mixture = Mixture.new(split, order - 1, [order - 1], workspace)
             if corpus.vocab_size > 1:
                 mixture.losses(split, list(pieces_of(split)), workspace, bar)
-        corpus.require_unchanged()
         return cls(
             corpus,
             mixture,
