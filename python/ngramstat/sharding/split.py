@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ngramstat.entropy.learning_curves import Subset, circle_order, nested_subsets, whole
 from ngramstat.entropy.options import EntropyOptions
+from ngramstat.errors import InputError
 from ngramstat.kernels.tokens import dtype_holding
 from ngramstat.ngram_models.streams import stop_token_of
 from ngramstat.sampling.split import HeldOutSplit, Selection
@@ -66,7 +67,13 @@ class TextSplit:
 
     def __init__(self, layout: Layout, options: EntropyOptions) -> None:
         self.layout, self.options = layout, options
-        drawn = layout.text_design().held_out_split(options.held_out)
+        try:
+            drawn = layout.text_design().held_out_split(options.held_out)
+        except InputError as error:
+            raise InputError(
+                f"the {len(layout.lengths)} documents of the shards are too few to hold some out; "
+                "plan without held-out losses (--predictor none)"
+            ) from error
         self.subsets: list[Subset] = [
             whole(drawn),
             *nested_subsets(drawn, sizes=options.learning_sizes, seed=options.seed),
