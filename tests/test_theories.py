@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ import ngramstat
 from designs import design_of
 from ngramstat.api import theories
 from ngramstat.cli import main
+from ngramstat.cli.theories import theories as theories_command
 from ngramstat.errors import InputError
+from ngramstat.report.markup import text_of
 from ngramstat.report.page import render_page
 from ngramstat.report.theories import plot_theories, summarize_theories
-from ngramstat.results import Exponent, KgramTable, TheoriesResult, TheoryRow
+from ngramstat.results import Exponent, KgramTable, TheoriesResult, TheoryRow, ValidationResult
 from ngramstat.synthetic import GraphWalk
+from ngramstat.theories.bottom_line import bottom_line
 from ngramstat.theories.growth import (
     measure_growth,
     tail_exponent,
@@ -24,6 +28,7 @@ from ngramstat.theories.growth import (
 from ngramstat.theories.missing_mass import missing_mass_exponents, quanta_in_words
 from ngramstat.theories.panel import MeasuredAlpha, judge, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
+from ngramstat.theories.unseen_causes import rows_of_unseen_causes
 
 DOCUMENT = 1000
 
@@ -179,7 +184,8 @@ def test_the_panel_has_every_theory_with_its_conditions(measured):
     assert names == [
         "horizon", "horizon, finite P", "hilberg", "heaps, k=1", "heaps, k=2", "quanta, k=1",
         "quanta, k=2", "missing mass, k=1", "missing mass, k=2", "spectrum of tokens",
-        "hierarchy, uniform rules", "hierarchy, power-law rules", "predictive spectrum",
+        "hierarchy, uniform rules", "hierarchy, power-law rules", "percolation, many clusters",
+        "percolation, one giant cluster", "manifold", "one-third law", "predictive spectrum",
         "walks on graphs",
     ]  # fmt: skip
     for row in result.rows:
@@ -194,7 +200,6 @@ def test_the_panel_has_every_theory_with_its_conditions(measured):
     over_spectrum = by_name["spectrum of tokens"].exponent.alternatives
     assert [a.window for a in over_spectrum] == [(4.0, 16.0), (16.0, 64.0), (64.0, 256.0)]
     assert all(a.value > 0 for a in over_spectrum)
-    assert "synthesize rhm" in by_name["hierarchy, power-law rules"].exponent.reason
     again = TheoriesResult.from_dict(json.loads(json.dumps(result.to_dict())))
     assert again == result
 
@@ -274,6 +279,14 @@ def test_the_command_its_table_and_the_page(measured, capsys):
     text = summarize_theories(loaded)
     for row in loaded.rows:
         assert row.name in text
+    # Rows of one theory whose assumptions differ are all told, and the bottom line comes first.
+    assert "hierarchy, power-law rules (Cagnetta" in text
+    assert "percolation, one giant cluster (Brill" in text
+    # Of two rows in turn with one reason the second does not repeat it.
+    assert "not reportable: as the row above" in text
+    assert text.count("at the percolation threshold;") == 1
+    unwrapped = " ".join(text.split())
+    assert unwrapped.index(loaded.bottom_line) < unwrapped.index(loaded.rows[0].source)
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         main(["report", str(root / "run")])
@@ -281,6 +294,7 @@ def test_the_command_its_table_and_the_page(measured, capsys):
     page = (root / "run" / "report.html").read_text(encoding="utf-8")
     assert "Other theories" in page
     assert 'download="theories.json"' in page
+    assert text_of(loaded.bottom_line) in page
     for row in loaded.rows:
         assert row.name in page
 
@@ -370,3 +384,112 @@ def test_losses_above_a_known_limit(measured, tmp_path):
     for arguments in ({"limit": 2.0}, {"limit": np.nan, "curves": curves}):
         with pytest.raises(ngramstat.InputError, match="limit: needs curves"):
             theories(root / "run", corpus=corpus, **arguments)
+
+
+def number(value: float, width: float = 0.01) -> Exponent:
+    return Exponent(value=value, low=value - width, high=value + width, method="m", reportable=True)
+
+
+def panel_row(name: str, exponent: Exponent, agreement: str = "", kind: str = "prediction"):
+    return TheoryRow(
+        name=name, source="s", kind=kind, formula="f", exponent=exponent, assumption="a",
+        falsifier="f", agreement=agreement,
+    )  # fmt: skip
+
+
+def test_causes_that_a_corpus_does_not_show_name_a_command_that_shows_them():
+    rows = {row.name: row for row in rows_of_unseen_causes()}
+    for row in rows.values():
+        assert row.exponent.value is None
+        (named,) = set(re.findall(r"`ngramstat theories ([a-z-]+)", row.exponent.reason))
+        assert named in theories_command.list_commands(None)
+    assert "`ngramstat validate` fits" in rows["one-third law"].exponent.reason
+
+    def of_training(time_exponent):
+        return rows_of_unseen_causes(time_exponent)[-1]
+
+    trained = of_training(number(0.21))
+    assert "falls as tau^-0.210 [0.200, 0.220]" in trained.exponent.reason
+    assert trained.statistic == number(0.21)
+    unknown = of_training(Exponent.refused("3 losses, 4 needed", method="m"))
+    assert "no exponent of time can be reported: 3 losses, 4 needed" in unknown.exponent.reason
+
+
+def test_the_time_exponent_of_a_validation_reaches_the_panel(measured, tmp_path):
+    root, corpus, run = measured
+    ValidationResult(
+        corpus={}, settings={}, provenance={}, runs={}, losses=(), known={},
+        prediction=run.prediction, comparisons=(), outcome="indeterminate", meaning="", gates=(),
+        time_exponent=number(0.21),
+    ).save(tmp_path / "validation.json")  # fmt: skip
+    result = theories(root / "run", corpus=corpus, longest=1, validation=tmp_path)
+    (row,) = (row for row in result.rows if row.name == "one-third law")
+    assert row.statistic.value == 0.21
+
+
+def test_the_bottom_line_says_who_gives_a_number_and_who_agrees(measured):
+    _, _, run = measured
+    # Its tokens repeat at one lag, so that neither beta nor gamma is known.
+    assert not run.correlations.beta.reportable
+    assert not run.entropies.gamma.reportable
+    refused = Exponent.refused("why", method="m")
+    horizon = [panel_row("horizon", refused), panel_row("horizon, finite P", refused)]
+    correlate = panel_row("predictive spectrum", number(9.0), kind="correlate")
+    nothing = bottom_line([*horizon, panel_row("hilberg", refused), correlate], run)
+    assert nothing.startswith("None of the 2 theories gives a number for this text. ")
+    assert "neither how fast correlations fall" in nothing
+    assert nothing.endswith("(`ngramstat measure --train`).")
+
+    def others(first="", second="", third=""):
+        return [
+            panel_row("heaps, k=1", number(0.2), first),
+            panel_row("heaps, k=2", number(0.1), second),
+            panel_row("spectrum of tokens", number(1.0), third),
+        ]  # fmt: skip
+
+    plain = bottom_line([*horizon, *others()], run)
+    assert plain.startswith(
+        "2 of 3 theories give numbers for this text, from 0.100 (heaps with k=2) to 1.000 "
+        "(spectrum of tokens). "
+    )
+    losses = panel_row("curves, limit", number(0.2), kind="measured")
+
+    def compared(*agreements):
+        line = bottom_line([*horizon, *others(*agreements), losses], run)
+        assert line.endswith("go by the measured losses.")
+        return line.split("; ")[1].split(". ")[0]
+
+    agree, differ, unclear = "consistent", "inconsistent", "indeterminate"
+    # A theory of which one k agrees does not disagree as well.
+    assert compared(agree, differ, differ) == (
+        "the measured losses agree with heaps with k=1 and disagree with spectrum of tokens"
+    )
+    assert compared(differ, differ, unclear) == "the measured losses disagree with heaps"
+    assert compared(unclear, unclear, agree) == "the measured losses agree with spectrum of tokens"
+    assert compared(unclear, unclear, unclear).endswith("cannot be told")
+    losses = panel_row("curves, raw", number(0.2), kind="measured")
+    assert compared(unclear, unclear, unclear).endswith("these approach is uncertain")
+
+
+def test_the_bottom_line_says_what_the_horizon_theory_gives(measured):
+    _, _, run = measured
+    rows = [panel_row("horizon", number(0.14)), panel_row("horizon, finite P", number(0.1))]
+    assert bottom_line(rows, run).endswith("gives 0.140.")
+    rows[0] = panel_row("horizon", Exponent.refused("why", method="m"))
+    only = bottom_line(rows, run)
+    assert only.startswith("1 of 1 theories gives a number for this text, horizon with finite P")
+    assert "only what belongs to a corpus of this size, 0.100, because" in only
+    known = {"beta": number(1.0), "gamma": number(0.3)}
+    for name in known:
+        one = dataclasses.replace(
+            run,
+            correlations=dataclasses.replace(run.correlations, beta=known["beta"])
+            if name == "gamma" else run.correlations,
+            entropies=dataclasses.replace(run.entropies, gamma=known["gamma"])
+            if name == "beta" else run.entropies,
+        )  # fmt: skip
+        line = bottom_line(rows[:1], one)
+        assert f"({name}) cannot be told from this text" in line
+        assert "neither" not in line
+    lacking = dataclasses.replace(run, entropies=None, prediction=None)
+    assert "has not measured both" in bottom_line(rows[:1], lacking)

@@ -85,7 +85,8 @@ def theories(
     if near is not None and not near.is_dir():
         near = near.parent
     source = _corpus_of(result, corpus, near)
-    measured = [] if validation is None else _of_validation(Path(validation), result)
+    trained = None if validation is None else _validation(Path(validation), result)
+    measured = [] if trained is None else _of_validation(trained)
     measured += [] if curves is None else _of_curves(curves, limit)
     growth: Growth | str = NO_CORPUS
     spectra = None
@@ -97,7 +98,8 @@ def theories(
             growth = _growth(source, longest, seed, workspace, show)
             design = SamplingDesign(source, SamplingOptions(boundary=boundary, seed=seed))
             spectra = measure_spectra(design, workspace=workspace)
-    return assemble(result, source, growth, spectra, measured)
+    time_exponent = None if trained is None else trained.time_exponent
+    return assemble(result, source, growth, spectra, measured, time_exponent)
 
 
 def _growth(
@@ -137,10 +139,15 @@ def _corpus_of(run: RunResult, given: CorpusLike | None, near: Path | None) -> C
     return corpus
 
 
-def _of_validation(path: Path, run: RunResult) -> list[MeasuredAlpha]:
+def _validation(path: Path, run: RunResult) -> ValidationResult:
+    """The result of `validate`, if it is of the run's corpus."""
     result, sha256 = ValidationResult.load(path), run.corpus.get("sha256")
     if sha256 is not None and result.corpus.get("sha256") not in (None, sha256):
         raise InputError(f"{path}: was trained on another corpus than that of the run")
+    return result
+
+
+def _of_validation(result: ValidationResult) -> list[MeasuredAlpha]:
     gates_hold = all(gate.passed is not False for gate in result.gates)
     return [
         MeasuredAlpha(f"validation, {c.name}", c.name, c.measured, gates_hold)

@@ -14,6 +14,7 @@ from ngramstat.report.markup import section, table, text_of
 from ngramstat.report.text import count, estimate, exponent_number, plain, wrap
 from ngramstat.report.text import table as text_table
 from ngramstat.results import Exponent, TheoriesResult, TheoryRow
+from ngramstat.theories.bottom_line import family_of
 from ngramstat.theories.missing_mass import missing_mass_exponents, quanta_in_words
 
 if TYPE_CHECKING:
@@ -25,25 +26,42 @@ __all__ = ["plot_theories", "summarize_theories", "theories_chart", "theories_se
 def summarize_theories(result: TheoriesResult) -> str:
     """The panel as plain text."""
     lines = ["DATA EXPONENTS BY THEORY  of the loss against training tokens"]
+    if result.bottom_line:
+        lines += [*wrap(plain(result.bottom_line), indent=2), ""]
     width = max(len(row.name) for row in result.rows)
+    said = None
     for row in result.rows:
         mark = f"  {row.agreement}" if row.agreement else ""
         lines.append(f"  {row.name:<{width}}  {estimate(row.exponent):<24}{mark}".rstrip())
-        if row.exponent.reason:
-            lines += wrap(f"not reportable: {plain(row.exponent.reason)}", indent=6)
+        reason = row.exponent.reason
+        if reason:
+            words = "as the row above" if reason == said else plain(reason)
+            lines += wrap(f"not reportable: {words}", indent=6)
+        said = reason
     lines.append("")
     lines.append("ASSUMPTIONS, AND WHAT WOULD REFUTE THEM")
-    seen: set[str] = set()
-    for row in result.rows:
-        family = row.name.split(",")[0]
-        if family in seen:
-            continue
-        seen.add(family)
-        lines += wrap(f"{family} ({row.source}): {row.formula}", indent=2)
-        lines += wrap(f"assumes: {row.assumption}", indent=6)
-        lines += wrap(f"refuted by: {row.falsifier}", indent=6)
+    lines += _assumption_lines(result.rows)
     lines += _quanta_lines(result)
     return "\n".join(lines) + "\n"
+
+
+def _assumption_lines(rows: Sequence[TheoryRow]) -> list[str]:
+    """Every assumption with its falsifier once, though rows of several k or sizes share it."""
+    assumptions: dict[str, set[str]] = {}
+    for row in rows:
+        assumptions.setdefault(family_of(row), set()).add(row.assumption)
+    lines: list[str] = []
+    seen: set[str] = set()
+    for row in rows:
+        family = family_of(row)
+        name = family if len(assumptions[family]) == 1 else row.name
+        if name in seen:
+            continue
+        seen.add(name)
+        lines += wrap(f"{name} ({row.source}): {row.formula}", indent=2)
+        lines += wrap(f"assumes: {row.assumption}", indent=6)
+        lines += wrap(f"refuted by: {row.falsifier}", indent=6)
+    return lines
 
 
 _QUANTA = "exponent of the k-grams not seen yet (missing mass), on each doubling of the tokens"
@@ -152,8 +170,10 @@ def plot_theories(result: TheoriesResult, ax: Axes | None = None) -> Axes:
 
 def theories_section(result: TheoriesResult, figure: str = "") -> str:
     """The panel as a section of the report, with a figure that is HTML already."""
+    bottom_line = f"<p><b>{text_of(result.bottom_line)}</b></p>" if result.bottom_line else ""
     return section(
         "Other theories",
+        bottom_line,
         figure,
         table(
             ["theory", "data exponent", "interval", "assumes", "refuted by"],

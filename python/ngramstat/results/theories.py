@@ -114,6 +114,8 @@ class TheoriesResult(DrawableResult):
     corpus, provenance : dict
         Plain JSON objects.
     rows : tuple of TheoryRow
+    bottom_line : str
+        What the rows come to, in plain sentences; empty in files that do not have it.
     kgrams : tuple of KgramTable
     spectra : tuple of SpectrumTable
     """
@@ -124,6 +126,7 @@ class TheoriesResult(DrawableResult):
     corpus: JsonObject
     provenance: JsonObject
     rows: tuple[TheoryRow, ...]
+    bottom_line: str = ""
     kgrams: tuple[KgramTable, ...] = ()
     spectra: tuple[SpectrumTable, ...] = ()
 

@@ -27,9 +27,11 @@ from ngramstat.results import (
     TheoryRow,
 )
 from ngramstat.runtime.numbers import count_text
+from ngramstat.theories.bottom_line import bottom_line
 from ngramstat.theories.growth import Growth
 from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
+from ngramstat.theories.unseen_causes import rows_of_unseen_causes
 
 __all__ = ["NO_CORPUS", "MeasuredAlpha", "assemble", "judge", "transformed"]
 
@@ -95,6 +97,7 @@ def assemble(
     growth: Growth | str,
     spectra: Spectra | None,
     measured: Sequence[MeasuredAlpha] = (),
+    time_exponent: Exponent | None = None,
 ) -> TheoriesResult:
     """The panel: the theories' predictions, then the exponents of trained models.
 
@@ -107,13 +110,16 @@ def assemble(
         A str says why k-grams were not counted.
     measured : sequence of MeasuredAlpha
         Exponents of trained models.
+    time_exponent : Exponent, optional
+        Of the training loss of one of them against training time.
     """
     rows = [
         *_horizon(run),
         *_hilberg(run),
         *_kgrams(growth),
         *_spectrum(spectra),
-        *_hierarchies(run),
+        *_hierarchy(run),
+        *rows_of_unseen_causes(time_exponent),
         *_predictive(spectra),
         _walks(run),
     ]
@@ -152,6 +158,7 @@ def assemble(
             "corpus": None if corpus is None else str(corpus.path),
         },
         rows=tuple(rows),
+        bottom_line=bottom_line(rows, run),
         kgrams=kgrams,
         spectra=tables,
     )
@@ -295,7 +302,7 @@ def _random_features(eigenvalues: Floats) -> list[Alternative]:
     ]  # fmt: skip
 
 
-def _hierarchies(run: RunResult) -> list[TheoryRow]:
+def _hierarchy(run: RunResult) -> list[TheoryRow]:
     beta = None if run.correlations is None else run.correlations.beta
     gamma = None if run.entropies is None else run.entropies.gamma
     alpha = None if run.prediction is None else run.prediction.alpha
@@ -314,17 +321,6 @@ def _hierarchies(run: RunResult) -> list[TheoryRow]:
             assumption="the corpus comes from a random hierarchy with m = s^beta equally likely "
             "rules per symbol; with m and f from C(t) and H(n), this is the horizon's exponent",
             falsifier="drops of H(n) between n = s, s^2, ... that shrink by different factors",
-        ),
-        TheoryRow(
-            name="hierarchy, power-law rules", source="Cagnetta et al. 2025",
-            formula="a / (1 + a), rules ~ k^-(1+a)",
-            exponent=_missing(
-                "a / (1 + a)",
-                "a corpus does not reveal the distribution of its rules; `ngramstat synthesize rhm "
-                "--zipf-a` writes corpora where it is known",
-            ),
-            assumption="classification of whole strings, in which rare rules are learned last",
-            falsifier="next-token losses that depend on a",
         ),
     ]  # fmt: skip
 
@@ -353,7 +349,7 @@ def _walks(run: RunResult) -> TheoryRow:
     """What walks on graphs and n-gram languages show: the horizon theory does not explain them."""
     return TheoryRow(
         name="walks on graphs", source="Barkeshli et al. 2026", formula="none",
-        exponent=_missing("none", f"it gives no number: {_bottom_line(run)}"),
+        exponent=_missing("none", f"it gives no number: {_likeness(run)}"),
         assumption="losses fall with the tokens although nothing in the data is a power law: in "
         "walks on graphs and n-gram languages C(t) falls exponentially and H(n) is constant from "
         "the first tokens on, so no horizon n*(P) ~ P^(1/2beta) explains their exponents",
@@ -362,7 +358,7 @@ def _walks(run: RunResult) -> TheoryRow:
     )  # fmt: skip
 
 
-def _bottom_line(run: RunResult) -> str:
+def _likeness(run: RunResult) -> str:
     """Whether a run looks like such a source, and what to go by if it does, in plain words."""
     beta = None if run.correlations is None else run.correlations.beta
     gamma = None if run.entropies is None else run.entropies.gamma

@@ -29,10 +29,13 @@ from ngramstat.errors import InputError
 from ngramstat.theories.quanta import ascending_sizes
 
 __all__ = [
+    "GIANT_CLUSTER",
     "MANIFOLD_DIMENSION",
+    "MANY_CLUSTERS",
     "TAU",
     "ClusterLaw",
     "CriticalTree",
+    "Regime",
     "cluster_exponent",
     "neighbour_error",
 ]
@@ -63,6 +66,46 @@ def cluster_exponent(tau: float) -> float:
     if not 2 < tau < 3:
         raise InputError(f"tau={tau:g}: must lie between 2 and 3")
     return 3 - tau
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What the theory claims of one regime.
+
+    Attributes
+    ----------
+    name, formula : str
+        The formula is that of the exponent, in words.
+    predicted : float
+        Its value.
+    assumption, falsifier : str
+        The condition under which the formula holds, and what would refute it.
+    """
+
+    name: str
+    formula: str
+    predicted: float
+    assumption: str
+    falsifier: str
+
+
+MANY_CLUSTERS = Regime(
+    name="many clusters",
+    formula="3 - tau = alpha / (1 + alpha), alpha = (3 - tau) / (tau - 2), tau = 5/2",
+    predicted=cluster_exponent(TAU),
+    assumption="the data are those of the clusters of many seeds at the threshold, each in "
+    "proportion to its size",
+    falsifier="sizes that do not have a power law without end: a loss that ends it where the "
+    "largest cluster does",
+)
+GIANT_CLUSTER = Regime(
+    name="one giant cluster",
+    formula=f"2 / D, D = {MANIFOLD_DIMENSION}",
+    predicted=2 / MANIFOLD_DIMENSION,
+    assumption="all data lie in one critical cluster, a manifold of dimension 4 in a space of "
+    "many dimensions, and what is learned changes along it as a coordinate does",
+    falsifier="a loss that falls otherwise than P^-1/2 for a learner of nearest neighbours",
+)
 
 
 @dataclass(frozen=True)

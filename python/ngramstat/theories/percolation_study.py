@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,10 @@ from ngramstat.results import Exponent
 from ngramstat.results.percolation import PercolationRegime, PercolationResult
 from ngramstat.runtime.progress import Progress
 from ngramstat.theories.percolation import (
-    MANIFOLD_DIMENSION,
-    TAU,
+    GIANT_CLUSTER,
+    MANY_CLUSTERS,
     ClusterLaw,
     CriticalTree,
-    cluster_exponent,
     neighbour_error,
 )
 
@@ -96,21 +96,15 @@ def _many_clusters(clusters: int, draws: int, seed: int) -> PercolationRegime:
     losses = law.simulate(_DATA, clusters=clusters, draws=draws, seed=seed)
     exact = law.loss(tokens)
     return PercolationRegime(
-        name="many clusters",
+        **asdict(MANY_CLUSTERS),
         learner="knows a cluster once it has seen a datum of it",
         loss_is="the probability that the next datum is of an unknown cluster",
-        formula="3 - tau = alpha / (1 + alpha), alpha = (3 - tau) / (tau - 2), tau = 5/2",
-        predicted=cluster_exponent(TAU),
         exact_slope=power_law(tokens, exact).exponent,
         sampled=_sampled_slope(tokens, losses),
         tokens=tokens,
         exact=exact,
         loss=losses.mean(axis=0),
         error=losses.std(axis=0, ddof=1) / math.sqrt(draws),
-        assumption="the data are those of the clusters of many seeds at the threshold, each in "
-        "proportion to its size",
-        falsifier="sizes that do not have a power law without end: a loss that ends it where the "
-        "largest cluster does",
     )
 
 
@@ -118,20 +112,15 @@ def _giant_cluster(sites: int, errors: Floats) -> PercolationRegime:
     tokens = np.array(_SITES, np.float64)
     exact = neighbour_error(tokens / sites)
     return PercolationRegime(
-        name="one giant cluster",
+        **asdict(GIANT_CLUSTER),
         learner="answers with what it knows of the nearest known site",
         loss_is="the mean squared error of a coordinate of the sites in space",
-        formula=f"2 / D, D = {MANIFOLD_DIMENSION}",
-        predicted=2 / MANIFOLD_DIMENSION,
         exact_slope=power_law(tokens, exact).exponent,
         sampled=_sampled_slope(tokens, errors),
         tokens=tokens,
         exact=exact,
         loss=errors.mean(axis=0),
         error=errors.std(axis=0, ddof=1) / math.sqrt(len(errors)),
-        assumption="all data lie in one critical cluster, a manifold of dimension 4 in a space of "
-        "many dimensions, and what is learned changes along it as a coordinate does",
-        falsifier="a loss that falls otherwise than P^-1/2 for a learner of nearest neighbours",
     )
 
 
