@@ -328,6 +328,14 @@ def test_hierarchies_that_take_too_many_strings_are_left_out():
     }  # fmt: skip
 
 
+def test_every_number_of_symbols_has_three_depths_by_default():
+    table = HierarchyTable(LabelSettings(), None, None)
+    depths: dict[int, set[int]] = {}
+    for world in experiment._label_worlds(table, 0):
+        depths.setdefault(world.symbols, set()).add(world.depth)
+    assert depths == {symbols: {2, 3, 4} for symbols in (5, 6, 8)}
+
+
 def test_unknown_levels_are_refused(tmp_path):
     table = HierarchyTable(None, None, LastTokenSettings(8, 2, 3, skewed=("top",)))
     with pytest.raises(InputError, match="skewed='top'"):

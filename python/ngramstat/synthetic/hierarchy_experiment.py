@@ -217,6 +217,8 @@ class LabelSettings:
         a, L and v. Every combination is measured, but for those that take more strings than
         `most_strings`.
     most_strings : int
+        The default leaves out none of the default hierarchies; at four levels a string takes some
+        120 bytes of memory.
     bottom_rules : int
         m_1, rules per symbol on the lowest level.
     sizes : (int, int)
@@ -228,7 +230,7 @@ class LabelSettings:
     exponents: tuple[float, ...] = (0.5, 1.0, 2.0)
     depths: tuple[int, ...] = (2, 3, 4)
     symbols: tuple[int, ...] = (5, 6, 8)
-    most_strings: int = 1 << 22
+    most_strings: int = 1 << 23
     bottom_rules: int = 16384
     sizes: tuple[int, int] = (-2, 8)
     window: tuple[int, int] = (3, 8)
