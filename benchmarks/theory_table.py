@@ -1,12 +1,14 @@
 """Which theory predicts the learning curve of which learner on which world.
 
-    python -m benchmarks.theory_table --work DIR [WORLD ...]
+    python -m benchmarks.theory_table --work DIR [--corpora DIR] [WORLD ...]
 
 For every world: its corpus (`ngramstat synthesize`), a measurement (`ngramstat measure`), the
 losses of a learner whose limit is known, and `ngramstat theories RUN --curves LOSSES --limit L`,
-which says of every theory whether its exponent is that of the losses. Worlds that are done are not
-done again. Exits with status 1 where a theory that has to agree does not, or one agrees that must
-not. Writes benchmarks/results/theory_table.json, and benchmarks/theories.md with its figure.
+which says of every theory whether its exponent is that of the losses. Languages of a text need the
+text, `tinystories/stories.jsonl.xz` in the folder of --corpora. Theories whose cause a corpus does
+not show are measured by commands of their own (`theory_causes`). What is done is not done again.
+Exits with status 1 where a theory that has to agree does not, or one agrees that must not. Writes
+benchmarks/results/theory_table.json, and benchmarks/theories.md with its figure.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bars import machine
+from benchmarks.theory_causes import cause_rows, interval, section
 from ngramstat.theories.solvable import SolvableModel, simulate
 
 HERE = Path(__file__).resolve().parent
@@ -51,6 +54,10 @@ class World:
         Rows of the panel that have to agree with the losses.
     loses : tuple of str
         Theories of which no row may agree with them.
+    context : int
+        Tokens of context that the learner uses.
+    text : str
+        The text that the corpus is made of, in the folder of --corpora; empty without one.
     """
 
     name: str
@@ -60,6 +67,15 @@ class World:
     losses: Callable[[dict[str, Any], dict[str, Any]], Curve]
     wins: tuple[str, ...]
     loses: tuple[str, ...]
+    context: int = 1
+    text: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Folder of the corpus and its run; worlds that differ in the learner alone share it."""
+        alike = ((w.synthesize, w.measure) == (self.synthesize, self.measure) for w in WORLDS)
+        first = next(w for w, same in zip(WORLDS, alike, strict=True) if same)
+        return first.name.replace(" ", "-")
 
 
 def memoriser(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
@@ -80,11 +96,16 @@ def random_features(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
     return losses, 0.0
 
 
-def counted_pairs(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
-    """Held-out losses of counted bigrams, above the exact entropy."""
-    curve = run["entropies"]["learning_curve"]
-    losses = [(p, row[1]) for p, row in zip(curve["tokens"], curve["held_out"], strict=True)]
-    return losses, float(truth["entropies"]["document"]["entropy"][1])
+def counted(context: int) -> Callable[[dict[str, Any], dict[str, Any]], Curve]:
+    """Held-out losses of n-grams with so much context, above the exact entropy."""
+
+    def losses(truth: dict[str, Any], run: dict[str, Any]) -> Curve:
+        curve = run["entropies"]["learning_curve"]
+        pairs = zip(curve["tokens"], curve["held_out"], strict=True)
+        limit = truth["entropies"]["document"]["entropy"][context]
+        return [(p, row[context]) for p, row in pairs], float(limit)
+
+    return losses
 
 
 # Of which two learners are compared.
@@ -107,7 +128,7 @@ WORLDS = (
     World(
         "walk on a graph", "counts pairs",
         "graph --nodes 1000 --edges 5000 --tokens 4e6", "--max-context 2 --predictor kneser-ney",
-        counted_pairs, wins=(), loses=("horizon", "hilberg"),
+        counted(1), wins=(), loses=("horizon", "hilberg"),
     ),
     World(
         "clusters of percolation", "remembers clusters",
@@ -116,40 +137,58 @@ WORLDS = (
         wins=("quanta, k=1", "missing mass, k=1"),
         loses=("spectrum of tokens", "horizon", "hilberg"),
     ),
+    *(
+        World(
+            f"{name} language of TinyStories", f"counts {name}s",
+            f"ngram --from ../tinystories --order {context + 1} --no-separators --tokens 4e6",
+            "--boundary document --max-context 3 --predictor kneser-ney",
+            counted(context), wins=(), loses=("horizon", "hilberg"),
+            context=context, text="tinystories/stories.jsonl.xz",
+        )
+        for context, name in ((1, "bigram"), (2, "trigram"))
+    ),
 )  # fmt: skip
+# In commands, the folder with the texts.
+_CORPORA = "CORPORA"
+
+
+def chosen_worlds(names: list[str], corpora: Path | None) -> tuple[list[World], list[World]]:
+    """The worlds with these names, or all, and those of them that lack their text."""
+    named = [world for world in WORLDS if not names or world.name in names]
+    lacking = [world for world in named if world.text and corpora is None]
+    return [world for world in named if world not in lacking], lacking
 
 
 def ngramstat(command: str, folder: Path) -> None:
-    """Run a command of the table in a folder, where its relative paths lead."""
+    """Run a command of the table in a folder, from which its relative paths lead."""
     words = [sys.executable, "-m", *shlex.split(command), "--quiet"]
     subprocess.run(words, check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
-def judged(world: World, work: Path) -> dict[str, Any]:
-    """Exponents and agreements of one world, in files that are kept.
-
-    Worlds that differ in the learner alone share a folder with the corpus and the run.
-    """
-    first = [(other.synthesize, other.measure) for other in WORLDS].index(
-        (world.synthesize, world.measure)
-    )
-    folder, name = work / f"{first}", world.learner.replace(" ", "-")
+def judged(world: World, work: Path, corpora: Path | None = None) -> dict[str, Any]:
+    """Exponents and agreements of one world, in files that are kept."""
+    folder, name = work / world.folder, world.learner.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     losses_of, panel = folder / f"{name}.csv", folder / f"{name}.json"
-    commands = [
-        f"ngramstat synthesize {world.synthesize} -o corpus",
-        f"ngramstat measure corpus {world.measure} -o run",
+    steps = [
+        (f"ngramstat synthesize {world.synthesize} -o corpus", "corpus/truth.json"),
+        (f"ngramstat measure corpus {world.measure} -o run", "run/run.json"),
     ]
-    for command, made in zip(commands, ("corpus/truth.json", "run/run.json"), strict=True):
+    if world.text:
+        text = Path("..", Path(world.text).parts[0])
+        tokenized = (f"ngramstat tokenize {_CORPORA}/{world.text} -o {text}", f"{text}/corpus.json")
+        steps.insert(0, tokenized)
+    for command, made in steps:
         if not (folder / made).exists():
-            ngramstat(command, folder)
+            ngramstat(command.replace(_CORPORA, shlex.quote(str(corpora))), folder)
+    commands = [command for command, _ in steps]
     truth = json.loads((folder / "corpus" / "truth.json").read_text())
     losses, limit = world.losses(truth, json.loads((folder / "run" / "run.json").read_text()))
     with losses_of.open("w", newline="") as file:
         csv.writer(file).writerows([("tokens", "loss"), *losses])
     commands.append(
-        f"ngramstat theories run --curves {losses_of.name} --context 1 --limit {limit:.9g} "
-        f"--longest 3 -o {panel.name}"
+        f"ngramstat theories run --curves {losses_of.name} --context {world.context} "
+        f"--limit {limit:.9g} --longest 3 -o {panel.name}"
     )
     if not panel.exists():
         ngramstat(commands[-1], folder)
@@ -182,12 +221,6 @@ def surprises(world: World, found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def interval(exponent: dict[str, Any]) -> str:
-    if not exponent["reportable"]:
-        return "refused"
-    return f"{exponent['value']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
-
-
 def best_row(found: dict[str, Any], theory: str) -> dict[str, Any]:
     """Of the rows of a theory the one that agrees with the losses, or else the first."""
     rows = [
@@ -210,37 +243,16 @@ def cell(found: dict[str, Any], theory: str) -> str:
     return f"**{words}**" if row["agreement"] == "consistent" else words
 
 
-def of_hierarchies(known: dict[str, Any]) -> list[str]:
-    """Rows of the hierarchies' own table, from what `ngramstat theories hierarchies` measured."""
-    lines = [
-        "## Hierarchies, whose rules a corpus does not show",
-        "",
-        "Measured by `ngramstat theories hierarchies` ([what it is](../docs/theory.md)).",
-        "",
-        "| theory | world | learner | predicted | measured |",
-        "|---|---|---|---|---|",
-    ]
-    for curve in known["last_tokens"]:
-        rules = {"none": "equal rules", "bottom": "power-law rules on the lowest level"}
-        if curve["skewed"] in rules:
-            lines.append(
-                f"| horizon, exact entropies of its levels | {rules[curve['skewed']]} | counts "
-                f"classes, last token | {np.mean(curve['exact']):.3f} | "
-                f"{interval(curve['exponent'])} |"
-            )
-    deepest = max(curve["depth"] for curve in known["labels"])
-    lines += [
-        f"| power-law rules, a / (1 + a) | a = {curve['zipf_a']:g}, v = {curve['symbols']}, "
-        f"{deepest} levels | counts classes, labels | {curve['theory']:.3f}; "
-        f"{curve['theory_in_window']:.3f} with so many rules | {interval(curve['exponent'])} |"
-        for curve in known["labels"]
-        if curve["depth"] == deepest
-    ]
-    return [*lines, ""]
+def left_out(lacking: list[World]) -> list[str]:
+    """A sentence on worlds that need a text which was not given."""
+    if not lacking:
+        return []
+    names = ", ".join(world.name for world in lacking)
+    return [f"Left out, as no text was given (`--corpora DIR`): {names}.", ""]
 
 
-def page(results: list[dict[str, Any]]) -> str:
-    """The table as Markdown."""
+def page(results: list[dict[str, Any]], causes: list[dict[str, Any]], lacking: list[World]) -> str:
+    """The table as Markdown, with the worlds that were left out."""
     lines = [
         "# Which theory predicts which learner on which world",
         "",
@@ -263,8 +275,7 @@ def page(results: list[dict[str, Any]]) -> str:
         cells = [cell(found, theory) for theory in THEORIES]
         first = f"{found['world']}, {found['learner']}"
         lines.append(" | ".join([f"| {first}", interval(found["measured"]), *cells]) + " |")
-    hierarchies = json.loads((RESULTS.parent / "hierarchies.json").read_text())
-    lines += ["", *of_hierarchies(hierarchies)]
+    lines += ["", *left_out(lacking), *section(causes)]
     lines += [
         "## Commands",
         "",
@@ -318,20 +329,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("worlds", nargs="*", metavar="WORLD")
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--corpora", type=Path, help="folder with tinystories/stories.jsonl.xz")
     chosen = parser.parse_args()
+    corpora = None if chosen.corpora is None else chosen.corpora.resolve()
+    worlds, lacking = chosen_worlds(chosen.worlds, corpora)
     results, wrong = [], []
-    for world in WORLDS:
-        if chosen.worlds and world.name not in chosen.worlds:
-            continue
-        found = judged(world, chosen.work)
+    for world in worlds:
+        found = judged(world, chosen.work, corpora)
         results.append(found)
         wrong += surprises(world, found)
         print(f"{world.name}, {world.learner}: {interval(found['measured'])}")
         for theory in THEORIES:
             print(f"    {theory}: {cell(found, theory)}")
+    for line in left_out(lacking):
+        print(line)
     if not chosen.worlds:
-        RESULTS.write_text(json.dumps({"machine": machine(), "rows": results}, indent=1) + "\n")
-        PAGE.write_text(page(results))
+        causes = cause_rows(chosen.work, ngramstat)
+        wrong += [f"{row['theory']}, {row['learner']}: is not as predicted"
+                  for row in causes if row["agrees"] is False]  # fmt: skip
+        table = {"machine": machine(), "rows": results, "causes": causes}
+        RESULTS.write_text(json.dumps(table, indent=1) + "\n")
+        PAGE.write_text(page(results, causes, lacking))
         draw(results, FIGURE)
     if wrong:
         raise SystemExit("\n".join(wrong))
