@@ -53,10 +53,10 @@ class Paces:
             self._known = _read(self._path)
         kind = f"{run.model} {run.size} T={run.context} on {device}"
         if kind not in self._known:
-            from ngramstat.lm.train import faster_precision
+            from ngramstat.lm.train import measured_pace
 
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._known[kind] = faster_precision(run, device=device)
+            self._known[kind] = measured_pace(run, device=device)
             columns = ("precision", "seconds_per_token")
             content = {k: dict(zip(columns, v, strict=True)) for k, v in self._known.items()}
             write_json(self._path, content)
