@@ -15,7 +15,8 @@ from ngramstat.validation.design import design_experiment
 
 __all__ = ["model_curve"]
 
-_SIZES = tuple(1 << k for k in range(12, 16))
+# From where pairs of a graph of 1,000 nodes recur, as far as minutes on two cores allow.
+_SIZES = tuple(1 << k for k in range(14, 18))
 _CONTEXT, _SIZE, _SEEDS = 16, "0.1M", 2
 _HELD_OUT, _TUNING = 1 << 16, 1 << 14
 # Tokens of the text that all of these are parts of: a tenth of it may be held out.
