@@ -302,9 +302,11 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     for k, found in enumerate(results):
         measured, at = found["measured"], len(results) - 1 - k
         axes.fill_betweenx([at - 0.4, at + 0.4], measured["low"], measured["high"], color="0.85")
-        axes.plot([measured["value"]] * 2, [at - 0.4, at + 0.4], color="black", lw=2,
-                  ls="-" if measured["reportable"] else ":",
-                  label=None if named else "losses, with interval\n(dotted: not reportable)")  # fmt: skip
+        axes.plot(
+            [measured["value"]] * 2, [at - 0.4, at + 0.4], color="black", lw=2,
+            ls="-" if measured["reportable"] else ":",
+            label=None if named else "losses, with interval\n(dotted: not reportable)",
+        )  # fmt: skip
         shown = [t for t in THEORIES if interval(best_row(found, t)) != "refused"]
         for j, theory in enumerate(shown):
             row = best_row(found, theory)
