@@ -308,6 +308,14 @@ def test_finished_files_are_not_made_again(tmp_path):
     assert {"sample", "pairs", "documents", "shuffled", "ngrams", "sums", "forms"} <= kinds
     measure_shards(shards, plan, tmp_path, Workspace())
     assert written() == before
+    # A process that was killed before it had sent all windows left those that it had written.
+    markers = [name for name in before if name.startswith(("sent-", "training-sent-"))]
+    assert len(markers) == 4
+    for name in markers:
+        (tmp_path / name).unlink()
+    measure_shards(shards, plan, tmp_path, Workspace())
+    after = written()
+    assert {name for name in before if after[name] != before[name]} == set(markers)
 
 
 def test_counts_of_another_text_are_made_again(tmp_path):

@@ -41,7 +41,8 @@ from ngramstat.sharding.split import TextSplit
 __all__ = ["HeldOutRounds", "HeldOutSender"]
 
 # Training tokens of a shard whose windows are in memory at a time; each part makes a file for a
-# range.
+# range. Files of a call that was killed are kept: with another size, the format of files has to be
+# another.
 _PART = 1 << 24
 
 
@@ -242,6 +243,8 @@ class HeldOutSender:
     def _send_part(self, windows: TrainingWindows, part: int) -> None:
         range_of = self._split.layout.range_of[windows.tokens[:, -1]]
         for number in range(len(self._split.layout.ranges)):
+            if self._files.has("training-windows", number, self._number, part):
+                continue  # of a call that was killed before it had sent all
             rows = np.flatnonzero(range_of == number)
             chosen = TrainingWindows(windows.tokens[rows], windows.places[rows])
             self._files.save(chosen, "training-windows", number, self._number, part)

@@ -26,6 +26,7 @@ from ngramstat.sharding.layout import Layout
 __all__ = ["NgramRounds", "NgramSender"]
 
 # Positions of a shard whose windows are in memory at a time; each part makes a file for a range.
+# Files of a call that was killed are kept: with another size, the format of files has to be another.
 _PART = 1 << 24
 
 
@@ -78,6 +79,8 @@ class NgramSender:
         depth = windows.tokens.shape[1]
         of_context = range_of[windows.tokens[:, -2]] if depth > 1 else of_target
         for number in range(len(self._layout.ranges)):
+            if self._files.has("windows", number, self._number, part):
+                continue  # of a call that was killed before it had sent all
             rows = np.flatnonzero((of_target == number) | (of_context == number))
             chosen = NgramWindows(windows.tokens[rows], windows.folds[rows], windows.clusters[rows])
             self._files.save(chosen, "windows", number, self._number, part)
