@@ -41,8 +41,7 @@ from ngramstat.sharding.split import TextSplit
 __all__ = ["HeldOutRounds", "HeldOutSender"]
 
 # Training tokens of a shard whose windows are in memory at a time; each part makes a file for a
-# range. Files of a call that was killed are kept: with another size, the format of files has to be
-# another.
+# range. Files of a call that was killed are kept: another size needs another format of files.
 _PART = 1 << 24
 
 

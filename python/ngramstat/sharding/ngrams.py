@@ -26,7 +26,7 @@ from ngramstat.sharding.layout import Layout
 __all__ = ["NgramRounds", "NgramSender"]
 
 # Positions of a shard whose windows are in memory at a time; each part makes a file for a range.
-# Files of a call that was killed are kept: with another size, the format of files has to be another.
+# Files of a call that was killed are kept: another size needs another format of files.
 _PART = 1 << 24
 
 
