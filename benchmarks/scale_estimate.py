@@ -267,7 +267,7 @@ def measure(path: str, output: str) -> None:
     check = best_run(corpus, *PREDICTED)
     expected = predicted(rates, check["quantities"])
     found = {
-        "corpus": corpus.name,
+        "corpus": Path(path).name,
         "vocab_size": corpus.vocab_size,
         "max_context": MAX_CONTEXT,
         "rates": rates,
