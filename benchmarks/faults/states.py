@@ -21,8 +21,8 @@ _DIGITS = re.compile(r"[0-9a-f]{16}")
 _PASSING = {"provenance", "next", "created_by", "seconds", "seconds_per_token"}
 # How long models would train here, as a run has timed it.
 _PACE = re.compile(rb"--train \d+\w|\d+ minutes")
-# What a task of a batch job may take, as it was timed here.
-_TIME_LIMIT = re.compile(rb"--time=\S+")
+# What a task of a batch job may take: timed here, and by the size of the process that plans it.
+_TASK_LIMIT = re.compile(rb"--(time|mem|memory-limit)[= ]\S+")
 # Finished work inside of an output, which the next call takes as it is. Descriptions of shards are
 # made anew by every call, which tells whether the text is the same.
 _PARTS = ("parts/*.npz", "rounds/*.npz", "runs/*/losses.npz")
@@ -56,7 +56,7 @@ def _digest(path: Path, directory: Path) -> str:
     if path.suffix in (".txt", ".html"):
         data = _PACE.sub(b"#", data)
     if path.suffix == ".sh":  # names the directory that it was written in
-        data = _TIME_LIMIT.sub(b"#", data.replace(bytes(directory), b"#"))
+        data = _TASK_LIMIT.sub(b"#", data.replace(bytes(directory), b"#"))
     if path.suffix == ".csv":
         with contextlib.suppress(ValueError, KeyError):
             data = repr(_lasting(list(csv.DictReader(io.StringIO(data.decode()))))).encode()
