@@ -125,9 +125,10 @@ def test_shellcheck_finds_nothing(stored, tmp_path):
 
 
 def test_memory_and_time_are_asked_for(stored, tmp_path):
-    script = write_script(stored, tmp_path / "run", "--memory-limit", "900M", "--time", "26h")
-    assert "--mem=1000M" in script
-    assert "--memory-limit 900M" in script
+    # More than the process of the tests itself has by then.
+    script = write_script(stored, tmp_path / "run", "--memory-limit", "9000M", "--time", "26h")
+    assert "--mem=10000M" in script
+    assert "--memory-limit 9000M" in script
     assert "--time=1-02:00:00" in script
     assert "--threads 3" in script
     by_plan = write_script(stored, tmp_path / "other")
