@@ -380,7 +380,8 @@ def test_the_commands_of_all_rounds(tmp_path):
     command("shards", "assemble", rounds, "-o", separate)
     command("shards", "run", *paths, *store, *settings, "--seed", 4, "-o", together)
     one, other = (json.loads((path / "run.json").read_text()) for path in (separate, together))
-    assert one.pop("provenance") != other.pop("provenance")
+    for run in (one, other):
+        assert run.pop("provenance")["version"]  # the rest, such as seconds, may differ
     assert one == other
     assert not (separate / "entropies.json").exists()
     whole = ngramstat.measure(
