@@ -19,9 +19,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Between two looks at the RSS, which take some microseconds. Where the system maps large pieces of
-// a file at once, a worker that touches the file here and there gets 100 MB of it in a millisecond.
+// Between two looks at the RSS, which take some microseconds. Where the system maps 2 MB of a file
+// at a touch, a worker that touches the file here and there gets 100 MB of it in a millisecond:
+// near the limit the RSS is looked at more often.
 constexpr auto kInterval = std::chrono::microseconds(500);
+constexpr auto kIntervalNear = std::chrono::microseconds(100);
+constexpr std::size_t kNear = std::size_t{64} << 20;
 
 std::mutex mutex;
 std::vector<MappedFile> releasable;
@@ -52,11 +55,13 @@ std::size_t rss_bytes() {
 
 namespace {
 
-// Releases all pages if `added` more bytes would exceed the limit.
-void release_beyond([[maybe_unused]] std::size_t added) {
+// Releases all pages if `added` more bytes would exceed the limit. Returns whether the RSS was near
+// the limit.
+bool release_beyond([[maybe_unused]] std::size_t added) {
 #ifdef __linux__
     const std::lock_guard<std::mutex> lock(mutex);
-    if (rss_bytes() + added <= max_rss) return;
+    const std::size_t wanted = rss_bytes() + added;
+    if (wanted <= max_rss) return wanted + kNear > max_rss;
     const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (const MappedFile& mapping : releasable) {
         // Whole pages only: the first and the last may hold bytes of something else.
@@ -67,6 +72,9 @@ void release_beyond([[maybe_unused]] std::size_t added) {
         // NOLINTNEXTLINE(performance-no-int-to-ptr)
         if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
     }
+    return true;
+#else
+    return false;
 #endif
 }
 
@@ -86,9 +94,11 @@ void release_pages_if_needed() {
     Clock::rep due = next_check.load();
     if (now < due) return;
     // One worker checks, the others continue.
-    const Clock::rep then = now + std::chrono::duration_cast<Clock::duration>(kInterval).count();
-    if (!next_check.compare_exchange_strong(due, then)) return;
-    release_beyond(0);
+    const auto after = [&](std::chrono::microseconds interval) {
+        return now + std::chrono::duration_cast<Clock::duration>(interval).count();
+    };
+    if (!next_check.compare_exchange_strong(due, after(kInterval))) return;
+    if (release_beyond(0)) next_check.store(after(kIntervalNear));
 #endif
 }
 

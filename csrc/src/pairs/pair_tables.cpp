@@ -172,13 +172,15 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
     parallel_for(n_chunks(), threads, [&](Index c) {
         auto& chunk_sizes = sizes[c];
         chunk_sizes.assign(static_cast<std::size_t>(n_blocks_), 0);
-        for (Index i = chunks_[c]; i < chunks_[c + 1]; ++i) {
-            const Index token = tokens_[i];
-            if (token >= vocab_size_) throw_token_out_of_range(tokens_[i], i, vocab_size_);
-            if (token >= range_.first && token < range_.last) {
-                ++chunk_sizes[(token - range_.first) >> row_bits_];
+        in_pieces(chunks_[c], chunks_[c + 1], [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i) {
+                const Index token = tokens_[i];
+                if (token >= vocab_size_) throw_token_out_of_range(tokens_[i], i, vocab_size_);
+                if (token >= range_.first && token < range_.last) {
+                    ++chunk_sizes[(token - range_.first) >> row_bits_];
+                }
             }
-        }
+        });
     });
     std::size_t total = 0;
     for (Index b = 0; b < n_blocks_; ++b) {
@@ -212,19 +214,21 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
     };
     // Writes the positions of [first, last) that have a pair of this kind at some lag.
     // is_pair(right) says whether position `right` is the right token of one.
-    const auto write = [&](Index first, Index last, std::uint64_t half, auto&& is_pair) {
-        for (Index i = first; i < last; ++i) {
-            const Index token = stream[i];
-            if (token < range_.first || token >= range_.last) continue;
-            std::uint64_t entry = half;
-            bool any = false;
-            for (int s = 0; s < kLags; ++s) {
-                const bool pair = is_pair(i + lag[s]);
-                any = any || pair;
-                entry |= (pair ? std::uint64_t{stream[i + lag[s]]} : none) << column_shift(s);
+    const auto write = [&](Index begin, Index end, std::uint64_t half, auto&& is_pair) {
+        in_pieces(begin, end, [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i) {
+                const Index token = stream[i];
+                if (token < range_.first || token >= range_.last) continue;
+                std::uint64_t entry = half;
+                bool any = false;
+                for (int s = 0; s < kLags; ++s) {
+                    const bool pair = is_pair(i + lag[s]);
+                    any = any || pair;
+                    entry |= (pair ? std::uint64_t{stream[i + lag[s]]} : none) << column_shift(s);
+                }
+                if (any) put(i, entry);
             }
-            if (any) put(i, entry);
-        }
+        });
     };
 
     const Index low = chunks_[chunk], high = chunks_[chunk + 1];

@@ -14,9 +14,6 @@ std::uint32_t saturated(Index n) {
     return n < Index{kLargest} ? static_cast<std::uint32_t>(n) : kLargest;
 }
 
-// Positions visited between two checks of resident memory.
-constexpr Index kBetweenReleases = Index{1} << 20;
-
 // Calls visit(position, half, preceding, remaining) for every position of [first, last).
 template <class Visit>
 void for_positions(const Documents& documents, Index first, Index last, Visit&& visit) {
@@ -28,11 +25,13 @@ void for_positions(const Documents& documents, Index first, Index last, Visit&& 
         const Index begin = documents.content_starts()[d];
         const Index end = documents.content_ends()[d];
         const int half = documents.halves()[d];
-        for (; i < stop; ++i) {
-            const bool inside = i >= begin && i < end;
-            visit(i, half, inside ? i - begin : 0, inside ? end - 1 - i : 0);
-            if (i % kBetweenReleases == 0) release_pages_if_needed();
-        }
+        in_pieces(i, stop, [&](Index from, Index to) {
+            for (Index at = from; at < to; ++at) {
+                const bool inside = at >= begin && at < end;
+                visit(at, half, inside ? at - begin : 0, inside ? end - 1 - at : 0);
+            }
+        });
+        i = stop;
     }
 }
 
@@ -53,12 +52,14 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
             return &partial.emplace_back(static_cast<std::size_t>(vocab_size), 0);
         },
         [&](Index c, std::vector<Index>* counts) {
-            for (Index i = bounds[c]; i < bounds[c + 1]; ++i) {
-                if (static_cast<Index>(tokens[i]) >= vocab_size) {
-                    throw_token_out_of_range(tokens[i], i, vocab_size);
+            in_pieces(bounds[c], bounds[c + 1], [&](Index first, Index last) {
+                for (Index i = first; i < last; ++i) {
+                    if (static_cast<Index>(tokens[i]) >= vocab_size) {
+                        throw_token_out_of_range(tokens[i], i, vocab_size);
+                    }
+                    ++(*counts)[tokens[i]];
                 }
-                ++(*counts)[tokens[i]];
-            }
+            });
         });
     std::vector<Index> counts = std::move(partial.front());
     partial.pop_front();
@@ -123,11 +124,14 @@ PositionIndex<Position> index_document_positions(std::span<const Token> tokens, 
     PositionIndex<Position> index;
     index.range = range;
     index.offsets = begin_groups(cursor, n_groups);
-    const Index total = index.offsets.back();
-    index.positions.resize(static_cast<std::size_t>(total));
-    const bool both = limits == ContentLimits::both;
-    index.remaining.resize(limits == ContentLimits::none ? 0 : static_cast<std::size_t>(total));
-    index.preceding.resize(both ? static_cast<std::size_t>(total) : 0);
+    const std::size_t total = static_cast<std::size_t>(index.offsets.back());
+    const std::size_t n_remaining = limits == ContentLimits::none ? 0 : total;
+    const std::size_t n_preceding = limits == ContentLimits::both ? total : 0;
+    release_pages_before(total * sizeof(Position) +
+                         (n_remaining + n_preceding) * sizeof(std::uint32_t));
+    index.positions.resize(total);
+    index.remaining.resize(n_remaining);
+    index.preceding.resize(n_preceding);
 
     parallel_for(n_chunks, threads, [&](Index c) {
         auto& next = cursor[c];

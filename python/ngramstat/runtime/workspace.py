@@ -25,11 +25,20 @@ from ngramstat.runtime.files import reason
 from ngramstat.runtime.gpus import CPU, Gpus
 from ngramstat.runtime.resources import anonymous_bytes
 
-__all__ = ["Workspace", "exit_when_mapped_files_shrink", "gather", "release_pages_if_needed"]
+__all__ = [
+    "Workspace",
+    "exit_when_mapped_files_shrink",
+    "gather",
+    "release_pages",
+    "release_pages_if_needed",
+]
 
 # Python loops over mapped arrays call this between their parts, as the native kernels do between
 # their tasks. It costs almost nothing while no mapped array is managed.
 release_pages_if_needed = _core.release_pages_if_needed
+
+# The same where much memory is allocated without any look at it, whatever is resident.
+release_pages = _core.release_pages
 
 # For programs of their own, not for a library: from now on the process ends by a sentence where a
 # mapped file was truncated, instead of without a word.
@@ -116,7 +125,7 @@ class Workspace:
         loaded on their first use.
         """
         self.trim_heap()
-        _core.release_pages()
+        release_pages()
         return _core.rss_bytes()
 
     @property

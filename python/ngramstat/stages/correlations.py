@@ -12,6 +12,7 @@ import numpy as np
 
 from ngramstat.covariance.measurement import (
     LagMeasurement,
+    bytes_between_looks,
     measure_lags,
     measuring_bytes,
     require_pairs,
@@ -108,7 +109,9 @@ class LagStage(Stage[LagMeasurement]):
             # The shuffled copy, for the null.
             disk = token_bytes if workspace.uses_disk(token_bytes) else 0
             fixed += counted.composition_bytes + token_bytes - disk
-        budget = max(workspace.usable_bytes - fixed, 1)
+        free = workspace.usable_bytes - fixed
+        pages = workspace.bytes_left_to_pages(int(free), bytes_between_looks(token_bytes))
+        budget = max(free - pages, 1)
         positions = min(n, memory.positions_that_fit(budget))
         lags_at_once = memory.lags_that_fit(budget)
         matrix = counted.distinct_pairs * pair_bytes(vocab_size)

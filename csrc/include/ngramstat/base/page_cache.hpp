@@ -3,8 +3,11 @@
 // they are released whenever the RSS is too large.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
+
+#include "ngramstat/base/types.hpp"
 
 namespace ngramstat {
 
@@ -20,9 +23,20 @@ struct MappedFile {
 void set_releasable_mappings(std::vector<MappedFile> mappings, std::size_t threshold);
 
 // Releases the pages if the RSS exceeds the threshold. Workers call it between tasks, and within
-// those that read much of a file: it looks at the RSS at most every half millisecond, and otherwise
-// costs next to nothing.
+// those that read much of a file: near the threshold it looks at the RSS every tenth of a
+// millisecond, far from it more seldom, and otherwise costs next to nothing.
 void release_pages_if_needed();
+
+// Calls body(begin, end) for pieces of [first, last) that are read in less than the time between
+// two looks at the RSS, and looks at it after each.
+template <class Body>
+void in_pieces(Index first, Index last, Body&& body) {
+    constexpr Index kPiece = Index{1} << 16;
+    for (Index begin = first; begin < last; begin += kPiece) {
+        body(begin, std::min(begin + kPiece, last));
+        release_pages_if_needed();
+    }
+}
 
 // The same before an allocation, if the RSS and `bytes` together exceed the threshold.
 void release_pages_before(std::size_t bytes);
