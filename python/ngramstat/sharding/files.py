@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,6 +105,25 @@ class RoundFiles:
             raise InputError(
                 f"{path}: is damaged (checksum); remove it and repeat its round"
             ) from error
+
+    def load_of_range(
+        self, value: type[Value], kind: str, number: int, parts: Sequence[int]
+    ) -> list[Value]:
+        """What all shards sent to a range of token ids, in the order of the shards.
+
+        Parameters
+        ----------
+        value : type
+        kind : str
+        number : int
+            Of the range.
+        parts : sequence of int
+            How many files each shard sent.
+        """
+        return [
+            self.load(value, kind, number, shard, part)
+            for shard, count in enumerate(parts) for part in range(count)
+        ]  # fmt: skip
 
     def _file(self, kind: str, numbers: tuple[int, ...]) -> Path:
         return self.path(kind, *numbers).with_suffix(".npz")

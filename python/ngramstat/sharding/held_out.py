@@ -357,13 +357,9 @@ class HeldOutRounds:
 
     def _windows(self, number: int) -> TrainingWindows:
         """All windows of a range, in the order of the circle."""
-        found: list[TrainingWindows] = []
-        for shard in range(self._split.layout.plan.shards):
-            parts = self._files.load(SentTraining, "training-sent", shard).parts
-            found += [
-                self._files.load(TrainingWindows, "training-windows", number, shard, part)
-                for part in range(parts)
-            ]
+        shards = range(self._split.layout.plan.shards)
+        sent = [self._files.load(SentTraining, "training-sent", shard).parts for shard in shards]
+        found = self._files.load_of_range(TrainingWindows, "training-windows", number, sent)
         places = np.concatenate([windows.places for windows in found])
         order = np.argsort(places, kind="stable")
         tokens = np.concatenate([windows.tokens for windows in found])

@@ -134,13 +134,9 @@ class NgramRounds:
         """Count the n-grams of one range."""
         if self._files.has("ngrams", number):
             return
-        found: list[NgramWindows] = []
-        for shard in range(self._layout.plan.shards):
-            parts = self._files.load(SentWindows, "sent", shard).parts
-            found += [
-                self._files.load(NgramWindows, "windows", number, shard, part)
-                for part in range(parts)
-            ]
+        shards = range(self._layout.plan.shards)
+        sent = [self._files.load(SentWindows, "sent", shard).parts for shard in shards]
+        found = self._files.load_of_range(NgramWindows, "windows", number, sent)
         statistics = count_ngram_windows(
             NgramWindows.joined(found),
             len(self._layout.token_counts),
