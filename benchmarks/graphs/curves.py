@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 import ngramstat
 from benchmarks.graphs.cases import Case
-from ngramstat.exponents import fit
-from ngramstat.exponents.distributions import student_quantile
+from benchmarks.seeds import exponent_over_seeds
 from ngramstat.synthetic import GraphWalk, World
 
 __all__ = ["learning_curve", "power_law"]
@@ -20,7 +19,6 @@ Floats = NDArray[np.float64]
 
 _SEEDS = 5
 _HELD_OUT = 100_000
-_LEVEL = 0.95
 
 
 def learning_curve(case: Case, text: Path | None) -> dict[str, Any]:
@@ -89,8 +87,7 @@ def power_law(tokens: Floats, excess: Floats) -> dict[str, Any]:
     """Exponent over the sizes at which something, and not all, has been learned.
 
     The window ends where the loss above the entropy rate is between 90 % and 5 % of its largest
-    value. The exponent is the mean of the seeds' slopes, its interval that of their scatter; local
-    slopes say how straight the curve is.
+    value.
 
     Parameters
     ----------
@@ -102,15 +99,7 @@ def power_law(tokens: Floats, excess: Floats) -> dict[str, Any]:
     if len(inside) < 3:
         return {"window": None, "exponent": None, "low": None, "high": None, "local": None}
     window = slice(inside[0], inside[-1] + 1)
-    x = np.log(tokens[window])
-    slopes = np.array([fit.power_law(tokens[window], row[window]).exponent for row in excess])
-    error = student_quantile(_LEVEL, len(slopes) - 1) * slopes.std(ddof=1) / np.sqrt(len(slopes))
-    local = -np.diff(np.log(mean[window])) / np.diff(x)
-    value = float(slopes.mean())
     return {
         "window": [float(tokens[inside[0]]), float(tokens[inside[-1]])],
-        "exponent": value,
-        "low": value - float(error),
-        "high": value + float(error),
-        "local": local.tolist(),
+        **exponent_over_seeds(tokens[window], excess[:, window]),
     }
