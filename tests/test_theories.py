@@ -20,7 +20,7 @@ from ngramstat.report.page import render_page
 from ngramstat.report.theories import plot_theories, summarize_theories
 from ngramstat.results import Exponent, KgramTable, TheoriesResult, TheoryRow, ValidationResult
 from ngramstat.synthetic import GraphWalk
-from ngramstat.theories.bottom_line import bottom_line
+from ngramstat.theories.bottom_line import UNIFORM_RULES, bottom_line
 from ngramstat.theories.growth import (
     measure_growth,
     tail_exponent,
@@ -475,6 +475,10 @@ def test_the_bottom_line_says_what_the_horizon_theory_gives(measured):
     _, _, run = measured
     rows = [panel_row("horizon", number(0.14)), panel_row("horizon, finite P", number(0.1))]
     assert bottom_line(rows, run).endswith("gives 0.140.")
+    # The same number under another name is no second theory.
+    assert bottom_line([*rows, panel_row(UNIFORM_RULES, number(0.14))], run) == (
+        bottom_line(rows, run)
+    )
     rows[0] = panel_row("horizon", Exponent.refused("why", method="m"))
     only = bottom_line(rows, run)
     assert only.startswith("1 of 1 theories gives a number for this text, horizon with finite P")

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from ngramstat.results import RunResult, TheoryRow
 
-__all__ = ["bottom_line", "family_of"]
+__all__ = ["UNIFORM_RULES", "bottom_line", "family_of"]
+
+# A row with the horizon's own number, from the same statistics: no further theory that gives one.
+UNIFORM_RULES = "hierarchy, uniform rules"
 
 _OF_THE_PAPER = "The horizon theory, gamma / (2 beta),"
 # What the horizon theory needs of a text.
@@ -35,7 +38,7 @@ def bottom_line(rows: Sequence[TheoryRow], run: RunResult) -> str:
     str
         Two sentences.
     """
-    predictions = [row for row in rows if row.kind == "prediction"]
+    predictions = [row for row in rows if row.kind == "prediction" and row.name != UNIFORM_RULES]
     measured = [row for row in rows if row.kind == "measured"]
     agreement = _agreement(predictions, measured) if measured else ""
     horizon = [row for row in predictions if family_of(row) == "horizon"]

@@ -27,7 +27,7 @@ from ngramstat.results import (
     TheoryRow,
 )
 from ngramstat.runtime.numbers import count_text
-from ngramstat.theories.bottom_line import bottom_line
+from ngramstat.theories.bottom_line import UNIFORM_RULES, bottom_line
 from ngramstat.theories.growth import Growth
 from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
@@ -316,7 +316,7 @@ def _hierarchy(run: RunResult) -> list[TheoryRow]:
         )
     return [
         TheoryRow(
-            name="hierarchy, uniform rules", source="Cagnetta and Wyart 2024",
+            name=UNIFORM_RULES, source="Cagnetta and Wyart 2024",
             formula="ln(1/f) / (2 ln m)" + note, exponent=uniform,
             assumption="the corpus comes from a random hierarchy with m = s^beta equally likely "
             "rules per symbol; with m and f from C(t) and H(n), this is the horizon's exponent",
