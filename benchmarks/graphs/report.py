@@ -138,7 +138,7 @@ def draw_figure(curves: Rows, models: Rows, path: Path) -> None:
         for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
             formatter(FuncFormatter(_plain_tick))
         # Curves fall: there is room below their beginnings.
-        ax.set_ylim(bottom=ax.get_ylim()[0] / 2)
+        ax.set_ylim(bottom=ax.get_ylim()[0] / 1.7 ** len(ax.lines))  # room for the legend
         ax.legend(fontsize=7, loc="lower left")
     for ax in axes[len(families) :]:
         ax.remove()
