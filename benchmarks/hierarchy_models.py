@@ -46,7 +46,7 @@ LAST_TOKENS: dict[str, dict[str, Any]] = {
     "none": {"zipf_a": None}, "bottom": {"zipf_a": 1.0, "zipf_levels": "1"},
 }  # fmt: skip
 DRAWS = 2
-LAST_TOKEN_STRINGS = tuple(1 << k for k in range(6, 15))
+LAST_TOKEN_STRINGS = tuple(1 << k for k in range(5, 15))
 LAST_TOKEN_HELD_OUT, LAST_TOKEN_TUNING = 1 << 12, 1 << 11
 
 
