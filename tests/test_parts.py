@@ -125,10 +125,13 @@ def test_the_parts_of_a_killed_process_are_taken_over(stored, tmp_path):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (parts.is_dir() and any(parts.glob("*.npz"))):
         time.sleep(0.02)
-    # Between two parts it holds no claim.
+    # Between two parts it holds no claim, and at the beginning of one there is nothing in it.
     while True:
         child.send_signal(signal.SIGSTOP)
-        if list(parts.glob("*.claim")) or time.monotonic() > deadline:
+        claims = list(parts.glob("*.claim"))
+        if (claims and all(claim.stat().st_size for claim in claims)) or (
+            time.monotonic() > deadline
+        ):
             break
         child.send_signal(signal.SIGCONT)
         time.sleep(0.002)
