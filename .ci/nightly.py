@@ -43,7 +43,7 @@ SANITIZED_TESTS = (
     "tests/test_ngram*.py", "tests/test_mixture_model.py", "tests/test_counts_cooccurrence.py",
     "tests/test_arpa.py", "tests/test_formats.py", "tests/test_row_stores.py",
 )  # fmt: skip
-# Tests of seconds and of memory, which are others where every line is counted.
+# Tests that measure time or memory: both are larger where every line is counted.
 UNCOUNTED_TESTS = (
     "tests/test_stage_ratios.py",
     "tests/test_interruption.py::test_too_little_memory_for_the_libraries_is_one_sentence",

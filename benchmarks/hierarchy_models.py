@@ -29,8 +29,13 @@ from benchmarks.bars import machine
 from benchmarks.seeds import exponent_over_seeds
 from ngramstat.lm.sweep import TrainingPlan, loss_of_run
 from ngramstat.synthetic import RandomHierarchy
-from ngramstat.synthetic.hierarchy_experiment import LabelHierarchy, last_token_losses
-from ngramstat.theories.hierarchy_curves import last_token_curve
+from ngramstat.synthetic.hierarchy_experiment import (
+    LabelHierarchy,
+    LastTokenSettings,
+    fit_last_tokens,
+    last_token_losses,
+    last_token_world,
+)
 from ngramstat.validation.design import design_experiment
 
 RESULT = Path(__file__).resolve().parent / "results" / "hierarchy_models.json"
@@ -41,10 +46,7 @@ LABELS = LabelHierarchy(symbols=5, rules=5, bottom_rules=16384, depth=2, zipf_a=
 LABEL_STRINGS = tuple(1000 * 2**k for k in range(6))
 LABEL_HELD_OUT, LABEL_TUNING = 1 << 14, 1 << 12
 
-# By the name of the levels whose rules are skewed.
-LAST_TOKENS: dict[str, dict[str, Any]] = {
-    "none": {"zipf_a": None}, "bottom": {"zipf_a": 1.0, "zipf_levels": "1"},
-}  # fmt: skip
+LAST_TOKENS = LastTokenSettings(skewed=("none", "bottom"))
 DRAWS = 2
 LAST_TOKEN_STRINGS = tuple(1 << k for k in range(5, 15))
 LAST_TOKEN_HELD_OUT, LAST_TOKEN_TUNING = 1 << 12, 1 << 11
@@ -97,7 +99,10 @@ def learn_labels(work: Path, budget: float) -> dict[str, Any]:
     )
     done = [n for n in LABEL_STRINGS if all((n, seed) in losses for seed in range(SEEDS))]
     found: dict[str, Any] = {
-        "world": {"symbols": 5, "rules": 5, "bottom_rules": 16384, "depth": 2, "zipf_a": 1.0},
+        "world": {
+            name: getattr(LABELS, name)
+            for name in ("symbols", "rules", "bottom_rules", "depth", "zipf_a")
+        },
         "model": f"gpt2-rotary, {SIZE}", "machine": machine(), "strings": done,
         "left_out": [n for n in LABEL_STRINGS if n not in done],
         "losses": [[losses[n, seed] for n in done] for seed in range(SEEDS)],
@@ -112,15 +117,14 @@ def learn_last_tokens(work: Path, budget: float) -> dict[str, Any]:
     """Losses of the last token of both learners, and the exponents through the same steps."""
     return {
         "model": f"gpt2-rotary, {SIZE}", "machine": machine(), "budget_seconds": budget,
-        "hierarchies": [_last_tokens_of(skewed, work / skewed, budget) for skewed in LAST_TOKENS],
+        "hierarchies": [
+            _last_tokens_of(skewed, work / skewed, budget) for skewed in LAST_TOKENS.skewed
+        ],
     }  # fmt: skip
 
 
 def _last_tokens_of(skewed: str, work: Path, budget: float) -> dict[str, Any]:
-    worlds = [
-        RandomHierarchy(12, 3, 2, 5, rules_seed=draw, **LAST_TOKENS[skewed])
-        for draw in range(DRAWS)
-    ]
+    worlds = [last_token_world(LAST_TOKENS, skewed, draw) for draw in range(DRAWS)]
     trained = [
         _transformer_losses(world, work / str(draw), budget / DRAWS)
         for draw, world in enumerate(worlds)
@@ -138,8 +142,9 @@ def _last_tokens_of(skewed: str, work: Path, budget: float) -> dict[str, Any]:
         "transformer": np.array([[losses[n, 0] for losses in trained] for n in done]),
         "counting": np.stack(counted, axis=1),
     }
+    entropies = np.stack([world.tree.staircase(world.levels) for world in worlds], axis=1)
     for name, losses in learners.items():
-        found[name] = _curve(worlds, skewed, sizes, losses)
+        found[name] = fit_last_tokens(worlds[0], skewed, sizes, losses, entropies).to_dict()
     return found
 
 
@@ -151,26 +156,6 @@ def _transformer_losses(
     return string_losses(
         text, LAST_TOKEN_STRINGS, LAST_TOKEN_HELD_OUT, LAST_TOKEN_TUNING, 1, work, budget
     )
-
-
-def _curve(
-    worlds: list[RandomHierarchy], skewed: str, sizes: np.ndarray[Any, Any], losses: Any
-) -> dict[str, Any]:
-    """The fit of `ngramstat theories hierarchies`; losses are (n_sizes, n_draws)."""
-    world = worlds[0]
-    exponents = world.exponents()
-    alpha, beta = exponents["alpha"], exponents["beta"].value
-    assert beta is not None
-    curve = last_token_curve(
-        sizes, losses, np.stack([w.tree.staircase(w.levels) for w in worlds], axis=1),
-        np.exp(2 * beta * np.log(world.s) * np.arange(1, world.levels + 1)),
-        theory=(alpha.value, alpha.low, alpha.high),
-        hierarchy={
-            "symbols": world.v, "rules": world.m, "depth": world.levels, "skewed": skewed,
-            "zipf_a": world.zipf_a,
-        },
-    )  # fmt: skip
-    return curve.to_dict()
 
 
 TASKS: dict[str, Callable[[Path, float], dict[str, Any]]] = {

@@ -64,7 +64,7 @@ __all__ = [
     "LagMeasurer",
     "SolvedLag",
     "TopTokens",
-    "bytes_between_looks",
+    "bytes_between_checks",
     "measure_lags",
     "measuring_bytes",
     "most_frequent",
@@ -90,8 +90,8 @@ _OTHER_TOLERANCE = 0.03
 # Bytes of a vocabulary item in the vectors of all searches at one lag: 4,700 where V is 8,192 and
 # 5,500 where it is 50,257.
 _MEASURING_ITEM_BYTES = 5500
-# Bytes of a file that came into memory between two looks at it beyond what is kept free anyway.
-_BETWEEN_LOOKS = 24 << 20
+# Bytes of a file that became resident between two checks, beyond what is kept free anyway.
+_BETWEEN_CHECKS = 24 << 20
 # Singular vectors whose heaviest vocabulary items are kept, and how many of these.
 _VECTORS_KEPT = 3
 TOP_TOKENS = 12
@@ -280,13 +280,13 @@ def measuring_bytes(vocab_size: int) -> int:
     return _MEASURING_ITEM_BYTES * vocab_size
 
 
-def bytes_between_looks(token_bytes: int) -> int:
-    """Pages of mapped tokens that come into memory between two looks at it, at most.
+def bytes_between_checks(token_bytes: int) -> int:
+    """Bytes of mapped tokens that may become resident between two checks of the memory.
 
-    They are left room for, though the tokens are read in order: some systems map 2 MB of a file at
+    A step leaves room for them though it reads in order: some systems map 2 MB of a file at
     a touch.
     """
-    return min(token_bytes, _BETWEEN_LOOKS)
+    return min(token_bytes, _BETWEEN_CHECKS)
 
 
 def _without_buffer(
@@ -319,7 +319,7 @@ def _count_pairs(
         design.documents,
         lags,
         threads=workspace.threads,
-        memory_limit=workspace.memory_budget(token_bytes=bytes_between_looks(tokens.nbytes)),
+        memory_limit=workspace.memory_budget(token_bytes=bytes_between_checks(tokens.nbytes)),
         buffer=buffer,
         backend=workspace.gpus,
     )
@@ -487,8 +487,7 @@ class LagMeasurer:
             sums = self._passes.first(solved.vectors)
             fitting = CrossFitting(sums.products, solved.vectors.halves, self.vocab_mask)
             forms = self._passes.second(lag, fitting.weighted, sums)
-            # Sums over resampled documents are large, and are made by no kernel that looks at the
-            # memory.
+            # Sums over resampled documents are large, and nothing checks the memory meanwhile.
             release_pages()
             return solved.measured(self.design, sums, fitting.fits(forms), self.vocab_mask)
 

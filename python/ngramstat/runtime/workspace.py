@@ -37,7 +37,7 @@ __all__ = [
 # their tasks. It costs almost nothing while no mapped array is managed.
 release_pages_if_needed = _core.release_pages_if_needed
 
-# The same where much memory is allocated without any look at it, whatever is resident.
+# Releases them however much is resident: before code that allocates much and calls neither.
 release_pages = _core.release_pages
 
 # For programs of their own, not for a library: from now on the process ends by a sentence where a

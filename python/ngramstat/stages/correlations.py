@@ -12,7 +12,7 @@ import numpy as np
 
 from ngramstat.covariance.measurement import (
     LagMeasurement,
-    bytes_between_looks,
+    bytes_between_checks,
     measure_lags,
     measuring_bytes,
     require_pairs,
@@ -110,7 +110,7 @@ class LagStage(Stage[LagMeasurement]):
             disk = token_bytes if workspace.uses_disk(token_bytes) else 0
             fixed += counted.composition_bytes + token_bytes - disk
         free = workspace.usable_bytes - fixed
-        pages = workspace.bytes_left_to_pages(int(free), bytes_between_looks(token_bytes))
+        pages = workspace.bytes_left_to_pages(int(free), bytes_between_checks(token_bytes))
         budget = max(free - pages, 1)
         positions = min(n, memory.positions_that_fit(budget))
         lags_at_once = memory.lags_that_fit(budget)

@@ -47,8 +47,10 @@ __all__ = [
     "LabelSettings",
     "LastTokenSettings",
     "UniformSettings",
+    "fit_last_tokens",
     "label_errors",
     "last_token_losses",
+    "last_token_world",
     "measure_hierarchies",
 ]
 
@@ -422,7 +424,8 @@ def _curve_of_labels(table: HierarchyTable, world: LabelHierarchy, threads: int)
     return _Curve(_label_name(world), setting, measure)
 
 
-def _last_token_world(settings: LastTokenSettings, skewed: str, seed: int) -> RandomHierarchy:
+def last_token_world(settings: LastTokenSettings, skewed: str, seed: int) -> RandomHierarchy:
+    """The hierarchy whose rules are skewed on some levels: ``none``, ``bottom`` or ``all``."""
     if skewed not in ("none", "bottom", "all"):
         raise InputError(f"skewed={skewed!r}: needs none, bottom or all")
     return RandomHierarchy(
@@ -436,7 +439,7 @@ def _curve_of_last_tokens(table: HierarchyTable, skewed: str, draw: int, threads
     settings = table.last_tokens
     assert settings is not None
     # The rules of a draw are the same whichever levels are skewed.
-    world = _last_token_world(settings, skewed, table.seed * table.draws + draw)
+    world = last_token_world(settings, skewed, table.seed * table.draws + draw)
     first, last = settings.sizes
     sizes = 2 ** np.arange(first, last + 1)
     setting = {**world.parameters(), "sizes": sizes.tolist(), "held_out": table.held_out}
@@ -503,21 +506,43 @@ def _fitted_last_tokens(
 ) -> LastTokenCurve:
     settings = table.last_tokens
     assert settings is not None
-    world = _last_token_world(settings, skewed, table.seed)
+    world = last_token_world(settings, skewed, table.seed)
 
     def name(draw: int) -> str:
         return f"last-token-v{world.v}-m{world.m}-L{world.levels}-{skewed}-draw{draw}"
 
+    first, last = settings.sizes
+    return fit_last_tokens(
+        world, skewed, 2 ** np.arange(first, last + 1), _columns(table, measured, name, "losses"),
+        _columns(table, measured, name, "entropies"),
+    )  # fmt: skip
+
+
+def fit_last_tokens(
+    world: RandomHierarchy, skewed: str, sizes: Ints, losses: Floats, entropies: Floats
+) -> LastTokenCurve:
+    """The exponent of losses of last tokens beside that of the exact entropies.
+
+    Parameters
+    ----------
+    world : RandomHierarchy
+        Of one of the draws, which differ in their rules alone.
+    skewed : str
+        As for `last_token_world`.
+    sizes : (n_sizes,) integers
+        Training strings.
+    losses : (n_sizes, n_draws) float64
+    entropies : (L + 1, n_draws) float64
+        Exact, given 0 .. L levels of context.
+    """
     exponents = world.exponents()
     alpha, beta = exponents["alpha"], exponents["beta"].value
     assert beta is not None
     # A level of more distant tokens takes s^(2 beta) as many strings.
     levels = np.arange(1, world.levels + 1, dtype=np.float64)
     thresholds = np.exp(2 * beta * math.log(world.s) * levels)
-    first, last = settings.sizes
     return last_token_curve(
-        2 ** np.arange(first, last + 1), _columns(table, measured, name, "losses"),
-        _columns(table, measured, name, "entropies"), thresholds,
+        sizes, losses, entropies, thresholds,
         theory=(alpha.value, alpha.low, alpha.high),
         hierarchy={
             "symbols": world.v, "rules": world.m, "depth": world.levels, "skewed": skewed,

@@ -8,7 +8,8 @@ from ngramstat.results import RunResult, TheoryRow
 
 __all__ = ["UNIFORM_RULES", "bottom_line", "family_of"]
 
-# A row with the horizon's own number, from the same statistics: no further theory that gives one.
+# A row with the same number as the horizon theory, from the same statistics: it is not counted as
+# another theory.
 UNIFORM_RULES = "hierarchy, uniform rules"
 
 _OF_THE_PAPER = "The horizon theory, gamma / (2 beta),"
