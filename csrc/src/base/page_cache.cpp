@@ -60,8 +60,8 @@ namespace {
 bool release_beyond([[maybe_unused]] std::size_t added) {
 #ifdef __linux__
     const std::lock_guard<std::mutex> lock(mutex);
-    const std::size_t wanted = rss_bytes() + added;
-    if (wanted <= max_rss) return wanted + kNear > max_rss;
+    const std::size_t rss = rss_bytes() + added;
+    if (rss <= max_rss) return rss + kNear > max_rss;
     const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (const MappedFile& mapping : releasable) {
         // Whole pages only: the first and the last may hold bytes of something else.

@@ -128,14 +128,13 @@ void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& ind
     if (n == 0) return;  // the lag may reach past the stream, where no pointer may point
     const Token* shifted = tokens.data() + lag;
     // The positions of one token are all over the stream, and each may bring in a page.
-    for (Index first = 0; first < n; first += kBetweenReleases) {
-        const Index end = std::min(n, first + kBetweenReleases);
+    const auto visit_some = [&](Index first, Index end) {
         for (Index k = first; k < end; ++k) {
             if (k + kPrefetchAhead < n) prefetch(shifted + positions[k + kPrefetchAhead]);
             visit(shifted[positions[k]], static_cast<Index>(remaining[k]) < lag);
         }
-        release_pages_if_needed();
-    }
+    };
+    in_pieces(0, n, visit_some, kBetweenReleases);
 }
 
 void check_row_fits(Index occurrences) {

@@ -27,13 +27,12 @@ void set_releasable_mappings(std::vector<MappedFile> mappings, std::size_t thres
 // millisecond, far from it more seldom, and otherwise costs next to nothing.
 void release_pages_if_needed();
 
-// Calls body(begin, end) for pieces of [first, last) that are read in less than the time between
-// two looks at the RSS, and looks at it after each.
+// Calls body(begin, end) for pieces of [first, last), and looks at the RSS after each. Tokens that
+// are read in order take less than the time between two looks in a piece of the default length.
 template <class Body>
-void in_pieces(Index first, Index last, Body&& body) {
-    constexpr Index kPiece = Index{1} << 16;
-    for (Index begin = first; begin < last; begin += kPiece) {
-        body(begin, std::min(begin + kPiece, last));
+void in_pieces(Index first, Index last, Body&& body, Index length = Index{1} << 16) {
+    for (Index begin = first; begin < last; begin += length) {
+        body(begin, std::min(begin + length, last));
         release_pages_if_needed();
     }
 }
