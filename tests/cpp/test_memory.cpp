@@ -1,4 +1,6 @@
 // Large allocations that are kept and reused, and pages of mapped files that are released.
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -57,6 +59,33 @@ void reuses_what_fits() {
     free_kept_memory();
 }
 
+void scratch_is_used_again() {
+    check::in_case("scratch");
+    free_kept_memory();
+    const Index small = 1000, large = 3 * Index{kMega};
+    const unsigned char* first = nullptr;
+    {
+        ScratchTables<unsigned char> tables(2, large);
+        CHECK(tables[1] - tables[0] == large);
+        CHECK(reinterpret_cast<std::uintptr_t>(tables[0]) % kHugePage == 0);
+        std::fill_n(tables[0], 2 * large, static_cast<unsigned char>(7));
+        // Others beside it do not touch it, whether they are small or are kept in its place.
+        ScratchTables<unsigned char> other(1, small), kept(1, large);
+        std::fill_n(other[0], small, static_cast<unsigned char>(8));
+        std::fill_n(kept[0], large, static_cast<unsigned char>(9));
+        CHECK(std::all_of(tables[0], tables[0] + 2 * large, [](auto x) { return x == 7; }));
+        first = tables[0];
+    }
+    {
+        // Of what was freed the larger one is there, but not for much less.
+        ScratchTables<unsigned char> much_less(1, large / 2), again(2, large);
+        CHECK(again[0] == first && much_less[0] != first);
+    }
+    const std::size_t before = rss_bytes();
+    free_kept_memory();
+    CHECK(rss_bytes() + static_cast<std::size_t>(large) < before);
+}
+
 void is_safe_for_many_threads() {
     check::in_case("kept memory, threads");
     std::vector<std::thread> pool;
@@ -65,6 +94,10 @@ void is_safe_for_many_threads() {
             for (int round = 0; round < 20; ++round) {
                 Bytes bytes(static_cast<std::size_t>(65 + t + round) * kMega);
                 bytes.front() = bytes.back() = static_cast<unsigned char>(t);
+                ScratchTables<int> tables(1 + t, 50'000 * (1 + round % 3));
+                tables[0][0] = t;
+                tables[t][49'999] = t;
+                CHECK(tables[0][0] == t && tables[t][49'999] == t);
                 CHECK(bytes.front() == t && bytes.back() == t);
             }
         });
@@ -106,6 +139,7 @@ void lets_pages_of_files_go() {
 
 int main() {
     reuses_what_fits();
+    scratch_is_used_again();
     is_safe_for_many_threads();
 #ifdef __linux__
     lets_pages_of_files_go();

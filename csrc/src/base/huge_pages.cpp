@@ -31,6 +31,10 @@ constexpr std::align_val_t kAlignment{kHugePage};
 constexpr std::size_t kMinKept = std::size_t{64} << 20;
 // Larger ones do not stand beside memory that is kept.
 constexpr std::size_t kMaxBesideKept = std::size_t{8} << 20;
+// Scratch of less is not worth a huge page, and of more is not kept.
+constexpr std::size_t kMinScratch = std::size_t{128} << 10, kMaxScratchKept = std::size_t{64} << 20;
+// Of smaller scratch, which the heap provides.
+constexpr std::align_val_t kLine{64};
 
 // Mapped by themselves, so that freed memory goes back to the system: between the allocations of a
 // heap it would stay resident, as much again as what is in use. nullptr if there is none.
@@ -63,6 +67,8 @@ void unmap_pages(void* memory, [[maybe_unused]] std::size_t bytes) {
 std::mutex mutex;
 void* kept = nullptr;
 std::size_t kept_bytes = 0;
+void* kept_scratch = nullptr;
+std::size_t kept_scratch_bytes = 0;
 
 // Bytes of every allocation in use: memory that was kept may be larger than what reuses it. Never
 // destroyed, as memory may be freed after the end of `main`.
@@ -77,6 +83,14 @@ void* reuse_kept(std::size_t bytes) {
     if (kept == nullptr || kept_bytes < bytes || kept_bytes / 2 > bytes) return nullptr;
     sizes()[kept] = kept_bytes;
     return std::exchange(kept, nullptr);
+}
+
+void* reuse_scratch(std::size_t bytes) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    // One much larger is left for another use.
+    if (kept_scratch_bytes < bytes || kept_scratch_bytes / 2 > bytes) return nullptr;
+    sizes()[kept_scratch] = std::exchange(kept_scratch_bytes, 0);
+    return std::exchange(kept_scratch, nullptr);
 }
 
 }  // namespace
@@ -112,9 +126,38 @@ void free_large(void* memory) {
     if (memory != nullptr) unmap_pages(memory, bytes);
 }
 
+void* allocate_scratch(std::size_t bytes) {
+    if (bytes < kMinScratch) return ::operator new(bytes, kLine);
+    const std::size_t pages = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    void* kept_before = reuse_scratch(pages);
+    return kept_before != nullptr ? kept_before : allocate_large(pages);
+}
+
+void free_scratch(void* memory) {
+    std::size_t bytes = 0;
+    {
+        const std::lock_guard<std::mutex> lock(mutex);
+        const auto entry = sizes().find(memory);
+        if (entry == sizes().end()) {
+            ::operator delete(memory, kLine);
+            return;
+        }
+        bytes = entry->second;
+        sizes().erase(entry);
+        if (bytes <= kMaxScratchKept && bytes > kept_scratch_bytes) {
+            std::swap(memory, kept_scratch);
+            std::swap(bytes, kept_scratch_bytes);
+        }
+    }
+    if (memory != nullptr) unmap_pages(memory, bytes);
+}
+
 void free_kept_memory() {
     const std::lock_guard<std::mutex> lock(mutex);
     if (kept != nullptr) unmap_pages(std::exchange(kept, nullptr), kept_bytes);
+    if (kept_scratch != nullptr) {
+        unmap_pages(std::exchange(kept_scratch, nullptr), std::exchange(kept_scratch_bytes, 0));
+    }
 }
 
 void trim_heap() {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/pairs/count_matrix.hpp"
 #include "ngramstat/pairs/count_rows.hpp"
@@ -118,6 +119,14 @@ struct ScatterSingle {
     }
 };
 
+// A copy of vectors whose rows are read at random.
+template <class Real>
+ScratchTables<Real> in_huge_pages(std::span<const Real> vectors) {
+    ScratchTables<Real> copy(1, static_cast<Index>(vectors.size()));
+    std::copy(vectors.begin(), vectors.end(), copy[0]);
+    return copy;
+}
+
 // One of the products, for both widths of entries.
 template <template <class> class Loop>
 struct Product {
@@ -149,8 +158,9 @@ void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weig
                 static_cast<Index>(out.size()) == n_rows_ * kBlockSize,
             "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
     const Product<Multiply> multiply_rows;
+    const auto vectors = in_huge_pages(x);
     parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
-        multiply_rows(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, x.data(),
+        multiply_rows(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, vectors[0],
                       weights[0], weights[1], out.data());
     });
 }
@@ -178,11 +188,12 @@ void CountMatrix::multiply_gram(std::span<const double> x, std::span<const doubl
             "multiply_gram: x and out must be (n_cols, 8), row_weights (n_rows)");
     const Product<Multiply> multiply_rows;
     const Product<Scatter> scatter_rows;
+    const auto vectors = in_huge_pages(x);
     sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
         std::array<double, kGramRows * kBlockSize> per_row;
         for_row_groups(
             first_row, last_row, row_weights, [&](const CountBlock& block, Index begin, Index end) {
-                multiply_rows(block, begin, end, -begin, x.data(), 1.0, 0.0, per_row.data());
+                multiply_rows(block, begin, end, -begin, vectors[0], 1.0, 0.0, per_row.data());
                 for (Index r = begin; r < end; ++r) {
                     for (Index v = 0; v < kBlockSize; ++v) {
                         per_row[(r - begin) * kBlockSize + v] *= row_weights[block.first_row + r];
@@ -219,20 +230,18 @@ void CountMatrix::sum_over_rows(std::span<Real> out, int threads, Scatter&& scat
         std::fill(out.begin(), out.end(), Real{0});  // no rows
         return;
     }
-    std::vector<std::vector<Real>> partial(static_cast<std::size_t>(runs));
+    ScratchTables<Real> partial(runs, static_cast<Index>(size));
     parallel_for(runs, threads, [&](Index run) {
-        partial[run].assign(size, Real{0});
-        scatter(bounds[run], bounds[run + 1], partial[run].data());
+        std::fill_n(partial[run], size, Real{0});
+        scatter(bounds[run], bounds[run + 1], partial[run]);
     });
     constexpr Index kSlice = 1 << 14;
     const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;
     parallel_for(slices, threads, [&](Index slice) {
         const std::size_t begin = static_cast<std::size_t>(slice * kSlice);
         const std::size_t end = std::min(size, begin + static_cast<std::size_t>(kSlice));
-        std::copy(partial[0].begin() + static_cast<std::ptrdiff_t>(begin),
-                  partial[0].begin() + static_cast<std::ptrdiff_t>(end),
-                  out.begin() + static_cast<std::ptrdiff_t>(begin));
-        for (std::size_t run = 1; run < partial.size(); ++run) {
+        std::copy(partial[0] + begin, partial[0] + end, out.data() + begin);
+        for (Index run = 1; run < runs; ++run) {
             for (std::size_t i = begin; i < end; ++i) out[i] += partial[run][i];
         }
     });
@@ -272,11 +281,12 @@ void CountMatrix::multiply_single(const SingleBlocks& blocks, std::span<float> o
     require_complete();
     blocks.require_sizes(n_cols_, n_rows_, out.size());
     const Product<MultiplySingle> multiply_rows;
+    const auto vectors = in_huge_pages(blocks.vectors);
     parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
         // The entries of a block of rows stay in the cache from one block of vectors to the next.
         for (Index k = 0; k < blocks.size(); ++k) {
             multiply_rows(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row,
-                          blocks.vectors_of(k, n_cols_), blocks.weights_of(k),
+                          vectors[0] + k * n_cols_ * kSingleBlockSize, blocks.weights_of(k),
                           out.data() + k * n_rows_ * kSingleBlockSize);
         }
     });
@@ -311,13 +321,15 @@ void CountMatrix::multiply_gram_single(const SingleBlocks& blocks,
     const Product<ScatterSingle> scatter_rows;
     std::array<float, 2 * kSingleBlockSize> ones{};
     std::fill_n(ones.begin(), kSingleBlockSize, 1.0F);
+    const auto vectors = in_huge_pages(blocks.vectors);
     sum_over_rows(out, threads, [&](Index first_row, Index last_row, float* copy) {
         std::array<float, kGramRows * kSingleBlockSize> per_row;
         for_row_groups(
             first_row, last_row, row_weights, [&](const CountBlock& block, Index begin, Index end) {
                 for (Index k = 0; k < blocks.size(); ++k) {
-                    multiply_rows(block, begin, end, -begin, blocks.vectors_of(k, n_cols_),
-                                  ones.data(), per_row.data());
+                    multiply_rows(block, begin, end, -begin,
+                                  vectors[0] + k * n_cols_ * kSingleBlockSize, ones.data(),
+                                  per_row.data());
                     for (Index r = begin; r < end; ++r) {
                         const Index row = block.first_row + r;
                         const float* weights =

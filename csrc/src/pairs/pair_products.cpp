@@ -4,6 +4,7 @@
 #include <array>
 
 #include "ngramstat/base/error.hpp"
+#include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/parallel.hpp"
 
 namespace ngramstat {
@@ -59,8 +60,10 @@ struct LargestToken {
 template <class Token>
 void check_tokens(std::span<const Token> tokens, Index first, Index last, Index vocab_size) {
     if (first >= last) return;
+    // Short stretches come by the million, and choosing the level takes as long as one of them.
+    static const auto find_largest = built_for_level<LargestToken<Token>>();
     Token largest = 0;
-    built_for_level<LargestToken<Token>>()(tokens.data() + first, last - first, &largest);
+    find_largest(tokens.data() + first, last - first, &largest);
     if (static_cast<Index>(largest) < vocab_size) return;
     Index at = first;
     while (static_cast<Index>(tokens[at]) < vocab_size) ++at;
@@ -130,12 +133,11 @@ RunSums<kKinds> sum_run(const Token* left, const Token* right, Index n, const do
 
 // The sums over one document, added to entry `at`. u, v: vocab_size x n_kinds.
 template <class Token>
-void sum_document(const PairsAtLag<Token>& pairs, Index n_kinds, std::span<const double> u,
-                  std::span<const double> v, const SegmentRuns& runs, PairSums& sums,
-                  std::size_t at) {
+void sum_document(const PairsAtLag<Token>& pairs, Index n_kinds, const double* u, const double* v,
+                  const SegmentRuns& runs, PairSums& sums, std::size_t at) {
     const auto of_run = [&]<int kKinds>(Index first, Index last) {
         const Token* left = pairs.tokens.data() + first;
-        return sum_run<kKinds>(left, left + pairs.lag, last - first, u.data(), v.data(), n_kinds);
+        return sum_run<kKinds>(left, left + pairs.lag, last - first, u, v, n_kinds);
     };
     RunSums<1> all;
     sums.pairs[at] = static_cast<Count>(runs.last - runs.first);
@@ -155,14 +157,12 @@ void sum_document(const PairsAtLag<Token>& pairs, Index n_kinds, std::span<const
     sums.right[at] = all.right[0];
 }
 
-// Vectors of n_kinds one after the other as rows of their entries.
-std::vector<double> kinds_side_by_side(std::span<const double> vectors, Index n_kinds) {
+// Writes vectors of n_kinds one after the other as rows of their entries.
+void put_side_by_side(std::span<const double> vectors, Index n_kinds, double* rows) {
     const Index size = static_cast<Index>(vectors.size()) / n_kinds;
-    std::vector<double> rows(vectors.size());
     for (Index kind = 0; kind < n_kinds; ++kind) {
         for (Index x = 0; x < size; ++x) rows[x * n_kinds + kind] = vectors[kind * size + x];
     }
-    return rows;
 }
 
 }  // namespace
@@ -175,7 +175,9 @@ PairSums sum_pairs_by_document(const PairsAtLag<Token>& pairs, std::span<const d
     const std::size_t kinds = static_cast<std::size_t>(kinds_of(u.size(), pairs.vocab_size));
     require(u.size() == v.size(), "u and v must have one size");
     const Index n_kinds = static_cast<Index>(kinds);
-    const auto of_left = kinds_side_by_side(u, n_kinds), of_right = kinds_side_by_side(v, n_kinds);
+    ScratchTables<double> rows(2, static_cast<Index>(u.size()));
+    put_side_by_side(u, n_kinds, rows[0]);
+    put_side_by_side(v, n_kinds, rows[1]);
     // One segment per document; the labels play no role.
     const LabelledSegments segments(documents, across, PairLabel::half);
     const std::size_t size = static_cast<std::size_t>(documents.size());
@@ -186,8 +188,7 @@ PairSums sum_pairs_by_document(const PairsAtLag<Token>& pairs, std::span<const d
         for (Index d = bounds[run]; d < bounds[run + 1]; ++d) {
             const SegmentRuns runs(segments[d], pairs.lag);
             check_tokens(pairs, runs);
-            sum_document(pairs, n_kinds, of_left, of_right, runs, sums,
-                         static_cast<std::size_t>(d));
+            sum_document(pairs, n_kinds, rows[0], rows[1], runs, sums, static_cast<std::size_t>(d));
         }
     });
     return sums;
@@ -204,23 +205,39 @@ Index sets_of(std::size_t size, Index length, Index n_classes) {
     return sets;
 }
 
+// The segments of each class in their order: there are many more than those of one class where
+// positions have classes of their own.
+class SegmentsOfClasses {
+  public:
+    explicit SegmentsOfClasses(const LabelledSegments& segments)
+        : segments_(segments), of_class_(static_cast<std::size_t>(segments.n_labels())) {
+        for (Index s = 0; s < segments.size(); ++s) of_class_[segments[s].label].push_back(s);
+    }
+    template <class Visit>
+    void for_each(Index cls, Visit&& visit) const {
+        for (const Index s : of_class_[static_cast<std::size_t>(cls)]) visit(segments_[s]);
+    }
+
+  private:
+    const LabelledSegments& segments_;
+    std::vector<std::vector<Index>> of_class_;
+};
+
 // Visits the left positions [first, last) of the pairs of one class, segment by segment, with
 // whether the pairs are inside a document. All tokens of a segment's pairs are checked before.
 template <class Token, class Visit>
-void for_class_runs(const PairsAtLag<Token>& pairs, const LabelledSegments& segments, Index cls,
+void for_class_runs(const PairsAtLag<Token>& pairs, const SegmentsOfClasses& segments, Index cls,
                     Visit&& visit) {
-    for (Index s = 0; s < segments.size(); ++s) {
-        const PairSegment segment = segments[s];
-        if (segment.label != cls) continue;
+    segments.for_each(cls, [&](const PairSegment& segment) {
         const SegmentRuns runs(segment, pairs.lag);
-        if (runs.first >= runs.last) continue;
+        if (runs.first >= runs.last) return;
         check_tokens(pairs, runs);
         visit(runs.first, runs.inside_first, false);
         visit(runs.inside_first, runs.inside_last, true);
         visit(runs.inside_last, runs.last, false);
         // The segments of a class are spread over the stream: each task reads most of its pages.
         release_pages_if_needed();
-    }
+    });
 }
 
 // Adds some doubles, or floats, to doubles.
@@ -264,38 +281,19 @@ struct AddPairs {
     }
 };
 
-// The vectors of one set with a one for each pair of a kind, (vocab_size x 2 n_kinds): for pairs
-// inside documents, and with `outside` for those that count for kind 0 alone.
-std::vector<double> with_ones(const double* vectors, Index vocab_size, Index n_kinds,
-                              bool outside) {
-    std::vector<double> rows(static_cast<std::size_t>(vocab_size * 2 * n_kinds));
+// Writes the vectors of one set with a one for each pair of a kind, (vocab_size x 2 n_kinds): for
+// pairs inside documents, and with `outside` for those that count for kind 0 alone.
+void put_with_ones(const double* vectors, Index vocab_size, Index n_kinds, bool outside,
+                   double* rows) {
+    std::fill_n(rows, vocab_size * 2 * n_kinds, 0.0);
     for (Index x = 0; x < vocab_size; ++x) {
-        double* row = rows.data() + x * 2 * n_kinds;
+        double* row = rows + x * 2 * n_kinds;
         for (Index kind = 0; kind < (outside ? 1 : n_kinds); ++kind) {
             row[kind] = vectors[x * n_kinds + kind];
             row[n_kinds + kind] = 1.0;
         }
     }
-    return rows;
 }
-
-// The segments of each class in their order: there are many more than those of one class where
-// positions have classes of their own.
-class SegmentsOfClasses {
-  public:
-    explicit SegmentsOfClasses(const LabelledSegments& segments)
-        : segments_(segments), of_class_(static_cast<std::size_t>(segments.n_labels())) {
-        for (Index s = 0; s < segments.size(); ++s) of_class_[segments[s].label].push_back(s);
-    }
-    template <class Visit>
-    void for_each(Index cls, Visit&& visit) const {
-        for (const Index s : of_class_[static_cast<std::size_t>(cls)]) visit(segments_[s]);
-    }
-
-  private:
-    const LabelledSegments& segments_;
-    std::vector<std::vector<Index>> of_class_;
-};
 
 // Counts the pairs of one class.
 template <class Token>
@@ -416,36 +414,34 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
     ClassProducts products{std::vector<double>(size),
                            std::vector<double>(size),
                            {std::vector<Count>(size), std::vector<Count>(size)}};
+    const SegmentsOfClasses of_classes(segments);
     const auto add = n_kinds == 1 ? built_for_level<AddPairs<Token, 1>>()
                                   : built_for_level<AddPairs<Token, 2>>();
     const Index half_cell = 2 * n_kinds, cell_size = 2 * half_cell;
-    struct Tables {
-        std::vector<double> of_left, of_right;
-    };
-    std::vector<std::array<Tables, 2>> tables(static_cast<std::size_t>(sets));
+    // Of every set: for pairs inside documents those of the left, then of the right tokens; the
+    // same for other pairs.
+    ScratchTables<double> rows(4 * sets, vocab_size * half_cell);
     for (Index set = 0; set < sets; ++set) {
-        const double* set_u = u.data() + set * vocab_size * n_kinds;
-        const double* set_v = v.data() + set * vocab_size * n_kinds;
+        const Index at = set * vocab_size * n_kinds;
         for (const bool outside : {false, true}) {
-            tables[set][outside] = {with_ones(set_u, vocab_size, n_kinds, outside),
-                                    with_ones(set_v, vocab_size, n_kinds, outside)};
+            const Index table = 4 * set + (outside ? 2 : 0);
+            put_with_ones(u.data() + at, vocab_size, n_kinds, outside, rows[table]);
+            put_with_ones(v.data() + at, vocab_size, n_kinds, outside, rows[table + 1]);
         }
     }
-    const auto make_cells = [&] {
-        return std::vector<double>(static_cast<std::size_t>(vocab_size * cell_size));
-    };
-    parallel_with(n_classes, threads, make_cells, [&](Index k, std::vector<double>& cells) {
-        const auto& of_set = tables[k / (n_classes / sets)];
-        std::fill(cells.begin(), cells.end(), 0.0);
-        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
+    const auto make_cells = [&] { return ScratchTables<double>(1, vocab_size * cell_size); };
+    parallel_with(n_classes, threads, make_cells, [&](Index k, ScratchTables<double>& of_thread) {
+        const Index set = k / (n_classes / sets);
+        double* cells = of_thread[0];
+        std::fill_n(cells, vocab_size * cell_size, 0.0);
+        for_class_runs(pairs, of_classes, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
-            const Tables& rows = of_set[inside ? 0 : 1];
-            add(left, left + pairs.lag, last - first, rows.of_left.data(), rows.of_right.data(),
-                cells.data());
+            const Index table = 4 * set + (inside ? 0 : 2);
+            add(left, left + pairs.lag, last - first, rows[table], rows[table + 1], cells);
         });
         for (Index kind = 0; kind < n_kinds; ++kind) {
             for (Index x = 0; x < vocab_size; ++x) {
-                const double* cell = cells.data() + x * cell_size + kind;
+                const double* cell = cells + x * cell_size + kind;
                 const auto at = static_cast<std::size_t>((kind * n_classes + k) * vocab_size + x);
                 products.left[at] = cell[0];
                 products.right[at] = cell[half_cell];
@@ -491,16 +487,15 @@ struct AddForms {
     }
 };
 
-// A block of vectors for each vocabulary item and kind, with those of the last kinds zero where
-// `kinds` is less than n_kinds.
-std::vector<float> rows_of_kinds(const float* vectors, Index vocab_size, Index n_kinds,
-                                 Index kinds) {
+// Writes a block of vectors for each vocabulary item and kind, with those of the last kinds zero
+// where `kinds` is less than n_kinds.
+void put_rows_of_kinds(const float* vectors, Index vocab_size, Index n_kinds, Index kinds,
+                       float* rows) {
     const Index row_size = n_kinds * kBlockSize;
-    std::vector<float> rows(static_cast<std::size_t>(vocab_size * row_size));
+    std::fill_n(rows, vocab_size * row_size, 0.0F);
     for (Index x = 0; x < vocab_size; ++x) {
-        std::copy_n(vectors + x * row_size, kinds * kBlockSize, rows.data() + x * row_size);
+        std::copy_n(vectors + x * row_size, kinds * kBlockSize, rows + x * row_size);
     }
-    return rows;
 }
 
 }  // namespace
@@ -517,31 +512,31 @@ std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Inde
     require(b.size() == a.size(), "a and b must have one size");
     constexpr Index kForms = kBlockSize * kBlockSize;
     std::vector<double> result(static_cast<std::size_t>(n_kinds * n_classes * kForms));
-    // The vectors of b for pairs that count for kind 0 alone, and for those inside documents.
-    std::vector<std::array<std::vector<float>, 2>> rows;
+    // The vectors of b of every set: for pairs that count for kind 0 alone, and for those inside
+    // documents.
+    ScratchTables<float> rows(2 * sets, set_size);
     for (Index set = 0; set < sets; ++set) {
         const float* vectors = b.data() + set * set_size;
-        rows.push_back({rows_of_kinds(vectors, vocab_size, n_kinds, 1),
-                        rows_of_kinds(vectors, vocab_size, n_kinds, n_kinds)});
+        put_rows_of_kinds(vectors, vocab_size, n_kinds, 1, rows[2 * set]);
+        put_rows_of_kinds(vectors, vocab_size, n_kinds, n_kinds, rows[2 * set + 1]);
     }
+    const SegmentsOfClasses of_classes(segments);
     const auto add_forms = built_for_level<AddForms>();
     const auto add_rows =
         n_kinds == 1 ? built_for_level<AddRows<Token, 1>>() : built_for_level<AddRows<Token, 2>>();
-    const auto make_sums = [&] {
-        return std::vector<double>(static_cast<std::size_t>(vocab_size * n_kinds * kBlockSize));
-    };
-    parallel_with(n_classes, threads, make_sums, [&](Index k, std::vector<double>& sums) {
+    const auto make_sums = [&] { return ScratchTables<double>(1, set_size); };
+    parallel_with(n_classes, threads, make_sums, [&](Index k, ScratchTables<double>& of_thread) {
         const Index set = k / (n_classes / sets);
+        double* sums = of_thread[0];
         // J b, from which the forms follow without another pass.
-        std::fill(sums.begin(), sums.end(), 0.0);
-        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
+        std::fill_n(sums, set_size, 0.0);
+        for_class_runs(pairs, of_classes, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
-            add_rows(left, left + pairs.lag, last - first, rows[set][inside ? 1 : 0].data(),
-                     sums.data());
+            add_rows(left, left + pairs.lag, last - first, rows[2 * set + (inside ? 1 : 0)], sums);
         });
         for (Index kind = 0; kind < n_kinds; ++kind) {
-            add_forms(a.data() + set * set_size + kind * kBlockSize,
-                      sums.data() + kind * kBlockSize, vocab_size, n_kinds * kBlockSize,
+            add_forms(a.data() + set * set_size + kind * kBlockSize, sums + kind * kBlockSize,
+                      vocab_size, n_kinds * kBlockSize,
                       result.data() + (kind * n_classes + k) * kForms);
         }
     });
@@ -583,9 +578,11 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
     // are fewer, to bound the scratch.
     const auto bounds = balanced_runs(segments, vocab_size <= (1 << 16) ? 16 : 4);
     const Index runs = static_cast<Index>(bounds.size()) - 1;
-    std::vector<std::vector<double>> partial(static_cast<std::size_t>(runs));
+    ScratchTables<double> partial(runs, static_cast<Index>(size));
+    ScratchTables<double> vectors(1, static_cast<Index>(size));
+    std::copy(x.begin(), x.end(), vectors[0]);
     const auto add = built_for_level<AddProducts<Token>>();
-    const auto add_segment = [&](const PairSegment& segment, std::vector<double>& sums) {
+    const auto add_segment = [&](const PairSegment& segment, double* sums) {
         const double weight = class_weights[segment.label];
         const SegmentRuns lefts(segment, pairs.lag);
         if (lefts.first >= lefts.last || weight == 0.0) return;
@@ -593,18 +590,18 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
         const Token* left = pairs.tokens.data() + lefts.first;
         const Token* right = left + pairs.lag;
         add(transposed ? right : left, transposed ? left : right, lefts.last - lefts.first, weight,
-            x.data(), sums.data());
+            vectors[0], sums);
         release_pages_if_needed();
     };
     parallel_for(runs, threads, [&](Index run) {
-        partial[run].assign(size, 0.0);
+        std::fill_n(partial[run], size, 0.0);
         for (Index s = bounds[run]; s < bounds[run + 1]; ++s) {
             add_segment(segments[s], partial[run]);
         }
     });
     for (std::size_t i = 0; i < size; ++i) {
         double sum = 0.0;
-        for (const auto& copy : partial) sum += copy[i];
+        for (Index run = 0; run < runs; ++run) sum += partial[run][i];
         out[i] = sum;
     }
 }

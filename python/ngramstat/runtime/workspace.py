@@ -193,13 +193,12 @@ class Workspace:
         return min(token_bytes, int(max(free, 0) * _MAX_PAGES_FRACTION))
 
     def trim_heap(self) -> None:
-        """Return freed memory to the system where there is a memory limit.
+        """Return freed memory to the system.
 
         The allocator keeps freed memory that lies between blocks still in use, and keeps more of it
         with every step.
         """
-        if self.memory_limit is not None:
-            _core.trim_heap()
+        _core.trim_heap()
 
     @contextmanager
     def temporary_array(

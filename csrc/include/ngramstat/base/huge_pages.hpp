@@ -4,8 +4,12 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <new>
+#include <type_traits>
 #include <utility>
+
+#include "ngramstat/base/types.hpp"
 
 namespace ngramstat {
 
@@ -13,9 +17,13 @@ namespace ngramstat {
 // that it fits: page faults in fresh memory would cost more than the work done with it.
 void* allocate_large(std::size_t bytes);
 void free_large(void* memory);
-// Frees the allocation that is kept.
+// Memory for the time of one call, of any size: from 128 KB on in whole huge pages. The largest
+// that was freed is kept, up to 64 MB, for the next calls.
+void* allocate_scratch(std::size_t bytes);
+void free_scratch(void* memory);
+// Frees the allocations that are kept.
 void free_kept_memory();
-// Returns it and all other freed memory to the system, where the allocator supports that.
+// Returns them and all other freed memory to the system, where the allocator supports that.
 void trim_heap();
 
 inline constexpr std::size_t kHugePage = std::size_t{1} << 21;
@@ -49,6 +57,28 @@ struct HugePageAllocator {
   private:
     static constexpr std::align_val_t kLine{64};
     static bool is_large(std::size_t n) { return n >= kHugePage / sizeof(T); }
+};
+
+// Tables of equal size for the time of one call, uninitialised, one after the other: together they
+// are often large enough for huge pages where none of them is. From 128 KB on they fill whole ones.
+template <class T>
+class ScratchTables {
+  public:
+    ScratchTables(Index n_tables, Index size) : size_(size) {
+        const std::size_t bytes = static_cast<std::size_t>(n_tables * size) * sizeof(T);
+        memory_.reset(static_cast<T*>(allocate_scratch(bytes)));
+    }
+
+    T* operator[](Index table) { return memory_.get() + table * size_; }
+    const T* operator[](Index table) const { return memory_.get() + table * size_; }
+
+  private:
+    static_assert(std::is_trivially_destructible_v<T>);
+    struct Free {
+        void operator()(T* memory) const { free_scratch(memory); }
+    };
+    Index size_;
+    std::unique_ptr<T, Free> memory_;
 };
 
 }  // namespace ngramstat

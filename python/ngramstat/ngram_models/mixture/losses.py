@@ -228,6 +228,8 @@ class Mixture:
                 decisions = estimator.estimate(
                     piece, {k: self.trees[k] for k in group}, functools.partial(advance, counted)
                 )
+                # What counting leaves for its next use would stand beside the mixing.
+                workspace.trim_heap()
                 n_nodes = len(self.trees[0].split)
                 for scored in self.mixers.score(decisions, n_nodes, workspace.threads):
                     of_trees.append(scored)
