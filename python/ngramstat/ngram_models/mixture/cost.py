@@ -28,8 +28,10 @@ __all__ = [
     "trees_at_once",
 ]
 
-# Bytes of a decision besides its packed logits: fallback logits of a few patterns, and states.
-_DECISION_BYTES = 16
+# Bytes of a decision besides its packed logits: fallback logits of a few patterns, and states. Room
+# is kept for the first number; the second is what the peak of all trees together shows, since not
+# every tree has all of it at that time.
+_DECISION_BYTES, _USUAL_DECISION_BYTES = 16, 9
 # The fraction of the memory budget for decisions at most; the rest is for counting.
 _DECISIONS_FRACTION = 0.75
 _MIN_EVENTS = 1 << 20
@@ -155,6 +157,7 @@ def mixture_cost(
     used = n_patterns(max_context, vocab_size)
     of_tree = [n_patterns_of_tree(max_context, vocab_size, tree) for tree in range(N_TREES)]
     decisions = min(tokens, PIECE_TOKENS) * depth
+    unusual = _DECISION_BYTES - _USUAL_DECISION_BYTES
     bytes_of = [packed_logits_bytes(decisions, n_patterns) for n_patterns in of_tree]
     return MixtureCost(
         n_trees=N_TREES,
@@ -162,7 +165,7 @@ def mixture_cost(
         inputs=sum(of_tree),
         decisions=tokens * depth,
         tree_bytes=max(bytes_of),
-        all_trees_bytes=sum(bytes_of),
+        all_trees_bytes=sum(bytes_of) - int(N_TREES * decisions * unusual),
         counts_bytes=context_counts_bytes(min(tokens, PIECE_TOKENS)),
         event_bytes=EVENT_BYTES * min(events_at_once(None, n_training), n_training),
     )
