@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -16,7 +18,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'ngramstat[torch]'")
 
 from ngramstat import Corpus  # noqa: E402
-from ngramstat.errors import InputError  # noqa: E402
+from ngramstat.errors import InputError, NgramstatError  # noqa: E402
 from ngramstat.lm import attention, search  # noqa: E402
 from ngramstat.lm import train as training  # noqa: E402
 from ngramstat.lm.data import append_classes, document_length, split_corpus, windows_of_epoch  # noqa: E402
@@ -27,6 +29,7 @@ from ngramstat.lm.search import Search, first_guess, first_guess_of_paper  # noq
 from ngramstat.lm.shape import Shape  # noqa: E402
 from ngramstat.lm.sweep import Sweep, TrainingPlan  # noqa: E402
 from ngramstat.lm.train import held_out_losses, loss_of, train  # noqa: E402
+from ngramstat.runtime.files import atomic_write  # noqa: E402
 from ngramstat.synthetic import MarkovChain, RandomHierarchy  # noqa: E402
 
 V = 12
@@ -383,6 +386,39 @@ def test_a_finished_run_is_read_and_not_trained_again(split, tmp_path):
     path.unlink()
     retrained = train(make_run(), split, tuning, measuring, tmp_path / "run")
     np.testing.assert_array_equal(first.losses, retrained.losses)
+
+
+class FullFor:
+    """A file on a disk that is full when a write comes to byte `at`, and not after that."""
+
+    def __init__(self, file, at):
+        self.file, self.at, self.is_full = file, at, True
+
+    def write(self, data):
+        if self.is_full and self.file.tell() + len(data) > self.at:
+            self.is_full = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(data)
+
+    def flush(self):
+        self.file.flush()
+
+
+@pytest.mark.parametrize("at", [0, 10_000, 100_000])
+def test_a_disk_that_is_full_for_a_moment_is_named(split, tmp_path, monkeypatch, at):
+    """PyTorch ended its archive after the failed write, and raised that its length was wrong."""
+
+    @contextlib.contextmanager
+    def full_for_a_moment(path):
+        with atomic_write(path) as file:
+            yield FullFor(file, at)
+
+    monkeypatch.setattr(training, "atomic_write", full_for_a_moment)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    tuning, measuring = held_out(split)
+    with pytest.raises(NgramstatError, match=r"checkpoint\.pt: writing failed: No space left"):
+        train(make_run(), split, tuning, measuring, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.pt*"))
 
 
 class Harmful:

@@ -443,7 +443,14 @@ class _Trainer:
             "log": self.log,
         }
         with atomic_write(self.directory / "checkpoint.pt") as file:
-            torch.save(content, file)
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:
+                # After a write has failed, PyTorch still ends its archive, and raises what it then
+                # finds wrong with that.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
         self._write_log()
 
     def _load(self) -> None:
