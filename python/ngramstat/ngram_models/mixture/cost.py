@@ -157,7 +157,8 @@ def mixture_cost(
     used = n_patterns(max_context, vocab_size)
     of_tree = [n_patterns_of_tree(max_context, vocab_size, tree) for tree in range(N_TREES)]
     decisions = min(tokens, PIECE_TOKENS) * depth
-    unusual = _DECISION_BYTES - _USUAL_DECISION_BYTES
+    # Of a decision, where all trees are held together.
+    saved = _DECISION_BYTES - _USUAL_DECISION_BYTES
     bytes_of = [packed_logits_bytes(decisions, n_patterns) for n_patterns in of_tree]
     return MixtureCost(
         n_trees=N_TREES,
@@ -165,7 +166,7 @@ def mixture_cost(
         inputs=sum(of_tree),
         decisions=tokens * depth,
         tree_bytes=max(bytes_of),
-        all_trees_bytes=sum(bytes_of) - int(N_TREES * decisions * unusual),
+        all_trees_bytes=sum(bytes_of) - int(N_TREES * decisions * saved),
         counts_bytes=context_counts_bytes(min(tokens, PIECE_TOKENS)),
         event_bytes=EVENT_BYTES * min(events_at_once(None, n_training), n_training),
     )
