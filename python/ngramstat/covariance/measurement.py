@@ -37,7 +37,7 @@ from ngramstat.covariance.position import position_norm
 from ngramstat.covariance.sequential import (
     DocumentComposition,
     SequentialCovariances,
-    sequential_replicates,
+    sequential_sums,
 )
 from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.covariance.shuffling import SHUFFLED_LAGS, shuffled_inside_documents
@@ -272,7 +272,7 @@ def _measure_counted(
     for counts in _without_buffer(counted, buffer, design, workspace):
         yield measurer.measure(counts.lag, counts)
         del counts
-        workspace.trim_heap()
+        workspace.trim_heap_if_short()
 
 
 def measuring_bytes(vocab_size: int) -> int:
@@ -382,9 +382,7 @@ class SolvedLag:
         """
         position, position_floor = position_norm(sums.positions, vocab_mask=vocab_mask)
         shares = DocumentShares.of(sums.of_documents)
-        replicates = np.full(design.options.replicates, np.nan)
-        if self.vectors.with_sequential:
-            replicates = sequential_replicates(design, self.lag, sums.inside, sums.projected)
+        replicates, of_sequential = _replicates(design, self.lag, sums)
         solved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         del solved["vectors"]
         return LagMeasurement(
@@ -394,20 +392,31 @@ class SolvedLag:
             position_norm=position,
             position_floor=position_floor,
             separator_share=sums.separator_pairs / max(design.corpus.n_tokens - self.lag, 1),
-            replicates=_replicates(design, sums.of_documents),
-            sequential_replicates=replicates,
+            replicates=replicates,
+            sequential_replicates=of_sequential,
             top_documents=shares.documents,
             top_document_shares=shares.shares,
             documents_for_half=shares.for_half,
         )
 
 
-def _replicates(design: SamplingDesign, of_documents: Floats) -> Floats:
-    """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
-    pairs, product, left, right = design.bootstrap.sums(of_documents).T
+def _replicates(design: SamplingDesign, lag: int, sums: LagSums) -> tuple[Floats, Floats]:
+    """u^T C* v over resampled documents, for C(t) and for the sequential covariance.
+
+    These are the norms to first order, vectors held fixed; NaN for a covariance that is not
+    measured. All is resampled at once: the weights of the documents are much to read.
+    """
+    with_sequential = len(sums.inside) > 0
+    by_document = [sums.of_documents]
+    if with_sequential:
+        by_document.append(sequential_sums(design, lag, sums.inside, sums.projected))
+    resampled = design.bootstrap.sums(np.concatenate(by_document, axis=1)).T
+    pairs, product, left, right = resampled[:4]
     with np.errstate(invalid="ignore", divide="ignore"):
-        replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
-    return replicates
+        whole: Floats = product / pairs - (left / pairs) * (right / pairs)
+        if with_sequential:
+            return whole, resampled[4] / resampled[5]
+    return whole, np.full(len(whole), np.nan)
 
 
 @dataclass(frozen=True)

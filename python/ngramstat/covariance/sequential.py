@@ -30,7 +30,7 @@ __all__ = [
     "DocumentComposition",
     "SequentialCovariances",
     "pairs_per_ordered_pair",
-    "sequential_replicates",
+    "sequential_sums",
 ]
 
 Floats = NDArray[np.float64]
@@ -190,10 +190,10 @@ class SequentialCovariances:
         return self.documents.null_ratio * noise_edge_inside_documents(self.pairs)
 
 
-def sequential_replicates(
+def sequential_sums(
     design: SamplingDesign, lag: int, products: Floats, projected: Floats
 ) -> Floats:
-    """u^T C_seq* v over resampled documents, vectors held fixed, (n_replicates,).
+    """Sums by document whose ratio is u^T C_seq v: u v less its mean over shuffles, and pairs.
 
     Parameters
     ----------
@@ -203,16 +203,16 @@ def sequential_replicates(
         Sums of u v over the pairs inside each document.
     projected : (n_documents, 3) float64
         The documents' token counts times u, v and u v.
+
+    Returns
+    -------
+    (n_documents, 2) float64
     """
     rates = pairs_per_ordered_pair(design, lag)
     # The same sums over all shuffles: sum over ordered pairs of different positions.
     shuffled = rates * (projected[:, 0] * projected[:, 1] - projected[:, 2])
     lengths = design.content_lengths.astype(np.float64)
-    pairs = np.maximum(lengths - lag, 0.0)
-    sums = design.bootstrap.sums(np.stack([products - shuffled, pairs], axis=1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        replicates: Floats = sums[:, 0] / sums[:, 1]
-    return replicates
+    return np.stack([products - shuffled, np.maximum(lengths - lag, 0.0)], axis=1)
 
 
 def pairs_per_ordered_pair(design: SamplingDesign, lag: int) -> Floats:

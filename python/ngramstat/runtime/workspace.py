@@ -200,6 +200,11 @@ class Workspace:
         """
         _core.trim_heap()
 
+    def trim_heap_if_short(self) -> None:
+        """The same where a limit is more than half taken: to get memory anew takes time."""
+        if self.memory_limit is not None and anonymous_bytes() > self.usable_bytes // 2:
+            self.trim_heap()
+
     @contextmanager
     def temporary_array(
         self, shape: int | tuple[int, ...], dtype: DTypeLike
