@@ -68,13 +68,14 @@ TERMS = {
     # Of held-out losses: before the sums and with them, after them, and in the end.
     "training windows": ("tokens",),
     "models": ("tokens", "held-out tokens * ranges"),
-    "losses": ("held-out tokens * ranges",),
+    "losses": ("held-out tokens * ranges * subsets",),
 }
 # A node, and what an hour of it costs, in dollars: assumptions, not measurements.
 NODES, CORES, NETWORK_BYTES, DOLLARS = 64, 64, 1.25e9, 3.0
 LAGS = 24
-# As plans have them by default, of a large corpus.
-HELD_OUT_TOKENS, PLANNED_RANGES = 1 << 20, 64
+# As plans have them by default, of a large corpus: with two halves, two quarters, four eighths ...
+# of the training tokens down to a 64th, and all of them.
+HELD_OUT_TOKENS, PLANNED_RANGES, SUBSETS = 1 << 20, 64, 21
 SMALL_VOCABULARY, LARGE_VOCABULARY = 8192, 131_072
 # Of a vocabulary item, in what a lag sends to and from a shard: 12 and some 240 vectors of doubles,
 # 64 of single precision. Of a window while its range is counted: documents, segments, the sort.
@@ -134,7 +135,7 @@ def run(corpus: ngramstat.Corpus, tokens: int, shards: int, lags: tuple[int, ...
         timed("merge sums", lambda: rounds.merge("sums"))
         timed("sums 2", rounds.second_sums, of_shards=True)
         timed("assemble", lambda: rounds.assemble(directory / "run"))
-        held_out = time_held_out(rounds, parts, timed)
+        held_out, subsets = time_held_out(rounds, parts, timed)
         both = (".within", ".across")
         entries = entries_of(directory, "pairs-*.npz", both)
         merged = merged_entries(rounds, lags)
@@ -142,14 +143,14 @@ def run(corpus: ngramstat.Corpus, tokens: int, shards: int, lags: tuple[int, ...
     items = corpus.vocab_size
     return {
         "seconds": seconds,
-        "quantities": quantities(n, shards, len(lags), items, entries, merged, held_out),
+        "quantities": quantities(n, shards, len(lags), items, entries, merged, held_out, subsets),
     }
 
 
 def time_held_out(
     rounds: ShardRounds, parts: list[ngramstat.Corpus], timed: Callable[..., None]
-) -> int:
-    """Time what held-out losses take; the number of held-out tokens times ranges."""
+) -> tuple[int, int]:
+    """Time what held-out losses take; held-out tokens times ranges, and the training subsets."""
     split = TextSplit(rounds.layout, EntropyOptions(max_context=MAX_CONTEXT))
 
     def send() -> None:
@@ -167,7 +168,7 @@ def time_held_out(
     n_ranges = len(rounds.layout.ranges)
     timed("models", lambda: [counting.count(number) for number in range(n_ranges)])
     timed("losses", counting.losses)
-    return int(split.split.held_out.lengths.sum()) * n_ranges
+    return int(split.split.held_out.lengths.sum()) * n_ranges, len(split.subsets)
 
 
 def best_run(corpus: ngramstat.Corpus, *settings: Any) -> dict:
@@ -195,8 +196,12 @@ def quantities(
     entries: float,
     merged: float,
     held_out: float,
+    subsets: int,
 ) -> dict[str, float]:
-    """What the times are proportional to; entries are those of all lags (and shards)."""
+    """What the times are proportional to; entries are those of all lags (and shards).
+
+    `held_out` are tokens times ranges, and `subsets` the training texts that are counted.
+    """
     return {
         "tokens": tokens,
         "tokens * lags": tokens * lags,
@@ -206,6 +211,7 @@ def quantities(
         "items * shards * lags": items * shards * lags,
         "lags": lags,
         "held-out tokens * ranges": held_out,
+        "held-out tokens * ranges * subsets": held_out * subsets,
     }
 
 
@@ -336,7 +342,7 @@ def scenario(found: dict, tokens: float, vocab_size: int) -> dict[str, float]:
     of_shard, merged = entries(tokens / NODES), entries(tokens)
     of_all = of_shard * NODES * LAGS
     held_out = float(HELD_OUT_TOKENS * PLANNED_RANGES)
-    amounts = quantities(tokens, NODES, LAGS, vocab_size, of_all, merged * LAGS, held_out)
+    amounts = quantities(tokens, NODES, LAGS, vocab_size, of_all, merged * LAGS, held_out, SUBSETS)
     seconds = predicted(found["rates"], amounts)
     if vocab_size != found["vocab_size"]:
         for name, factor in found["large_vocabulary"].items():
