@@ -100,7 +100,15 @@ def test_pages_changed_by_copy_on_write_are_never_released(tmp_path):
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="other allocators may keep freed memory"
 )
-def test_memory_freed_between_blocks_in_use_is_returned():
+@pytest.mark.parametrize(
+    "trim",
+    [
+        lambda resident: Workspace().trim_heap(),
+        lambda resident: Workspace(memory_limit=resident).trim_heap_if_short(),
+    ],
+    ids=["without-a-limit", "short"],
+)
+def test_memory_freed_between_blocks_in_use_is_returned(trim):
     blocks = [np.ones(50_000, np.uint8) for _ in range(2000)]
     del blocks[::2]
     before = _core.rss_bytes()
@@ -108,7 +116,7 @@ def test_memory_freed_between_blocks_in_use_is_returned():
     for limit in (None, 1 << 40):
         Workspace(memory_limit=limit).trim_heap_if_short()
         assert _core.rss_bytes() > before - 25_000_000
-    Workspace(memory_limit=before).trim_heap_if_short()
+    trim(before)
     assert _core.rss_bytes() < before - 25_000_000
 
 

@@ -201,7 +201,10 @@ class Workspace:
         _core.trim_heap()
 
     def trim_heap_if_short(self) -> None:
-        """The same where a limit is more than half taken: to get memory anew takes time."""
+        """Return freed memory to the system where more than half of the memory limit is in use.
+
+        Below that, and without a limit, it is kept for the next step: getting it anew takes time.
+        """
         if self.memory_limit is not None and anonymous_bytes() > self.usable_bytes // 2:
             self.trim_heap()
 

@@ -46,9 +46,8 @@ Floats = NDArray[np.float64]
 # Wikipedia, in microseconds).
 _COUNTED_TOKEN, _INTERPOLATED_DECISION, _MIXED_DECISION = 0.05, 0.03, 0.03
 
-
 # Bytes of the mapped training tokens that may become resident before they are let go again.
-_PAGES = 256 << 20
+_TOKEN_PAGES_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,9 @@ class Mixture:
         """
         lengths = self.mixers.lengths
         used = patterns(self.max_context, classed=has_classes(split.vocab_size))
-        memory_budget = workspace.memory_budget(token_bytes=min(split.training.nbytes, _PAGES))
+        memory_budget = workspace.memory_budget(
+            token_bytes=min(split.training.nbytes, _TOKEN_PAGES_BYTES)
+        )
         if memory_budget is not None:
             memory_budget -= context_counts_bytes(max(len(piece.targets) for piece in pieces))
             memory_budget = max(memory_budget, 1)
