@@ -37,6 +37,7 @@ from ngramstat.kernels import (
     step_tokens,
     suffix_cost,
 )
+from ngramstat.kernels.tokens import token_ranges
 from ngramstat.ngram_models.mixture import (
     MixtureLosses,
     expected_depth,
@@ -525,11 +526,10 @@ def _sweep_cost(
     positions = positions_that_fit(cost, budget, largest_blocks)
     positions = max(positions, LEAST_STEP)  # where that does not fit, there is no run
     positions = min(step_tokens(n_tokens, workspace.threads), positions, n_tokens)
-    step = cost.entry_bytes * positions + cost.block_bytes * min(largest_blocks, positions)
+    n_steps, step = _filled_steps(sample, positions, cost)
     used = base + max(step, held.between)
     least_step = (cost.entry_bytes + cost.block_bytes) * min(LEAST_STEP, n_tokens)
     least = resident + held.least + max(least_step, held.between)
-    n_steps = math.ceil(n_tokens / max(positions, 1))
     writes_tokens = not counting_ngrams and workspace.uses_disk(token_bytes)
     return Cost(
         name,
@@ -539,3 +539,21 @@ def _sweep_cost(
         disk_bytes=token_bytes if writes_tokens else 0,
         seconds=seconds(_Steps.of(sample, n_steps, cost, largest_blocks)),
     )
+
+
+def _filled_steps(sample: CorpusSample, positions: int, cost: SuffixCost) -> tuple[int, int]:
+    """Number of steps of at most this many positions, and the bytes of the largest.
+
+    A step is a range of whole vocabulary items, so that it does not fill what it may take, and a
+    short range has smaller blocks than the vocabulary. An item with more occurrences is cut by the
+    tokens beside it.
+    """
+    most = max(int(positions / sample.growth), 1)
+    n_steps, largest = 0, 0
+    for first, last in token_ranges(sample.occurrences, most):
+        occurrences = sample.occurrences[first:last]
+        size, blocks = int(occurrences.sum()), blocks_at_once(occurrences, sample.threads)
+        n_steps += max(math.ceil(size / most), 1)
+        step = cost.entry_bytes * min(size, most) + cost.block_bytes * min(blocks, most)
+        largest = max(largest, round(sample.growth * step))
+    return n_steps, largest
