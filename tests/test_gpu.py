@@ -414,8 +414,15 @@ def test_measured_lags_equal_those_of_the_cpu(device, sequential):
             (a.cross_fit, b.cross_fit),
             (a.cross_fit_sequential, b.cross_fit_sequential),
         ):
-            # Vectors of the halves are estimates, which are searched for to a per mille.
-            assert mine.debiased == pytest.approx(yours.debiased, rel=1e-2, nan_ok=True)
+            # Vectors of the halves are estimates, which both search for to a small angle: what that
+            # changes is a small part of the errors. Without an error there is no estimate.
+            for name in ("crossfit", "debiased"):
+                error = getattr(yours, f"{name}_error")
+                assert np.isnan(getattr(mine, f"{name}_error")) == np.isnan(error)
+                if np.isfinite(error):
+                    assert getattr(mine, name) == pytest.approx(
+                        getattr(yours, name), abs=0.02 * error
+                    )
 
 
 def test_sums_over_pairs_of_a_run_are_not_left_to_the_cpu(monkeypatch):

@@ -57,7 +57,8 @@ def sums_of(pairs, documents, numbers, across, by):
     classes = {PairLabel.half: 2, PairLabel.fold: documents.n_folds}.get(by, 30)
     options = {"across": across, "by": by}
     u, v = numbers(rng, 2, 2, 2, size)  # of two kinds, each with two sets
-    a, b = numbers(rng, 2, 2, 2, size, BLOCK_SIZE).astype(np.float32)
+    a = numbers(rng, 2, 2, size, BLOCK_SIZE).astype(np.float32)
+    b = integers(rng, 2, 2, size, BLOCK_SIZE).astype(np.int16)
     results = [
         *kernels.sum_pairs_by_document(pairs, u[0, 0], v[0, 0], documents, across=across),
         *kernels.sum_pairs_by_document(pairs, u[:, 0], v[:, 0], documents, across=across),
@@ -161,7 +162,12 @@ def test_what_does_not_fit_is_refused(device):
             kernels.multiply_pairs_by_class(pairs, sets, sets, documents, **options)
     with pytest.raises(ValueError, match="position bins are for pairs inside documents"):
         kernels.bilinear_forms_by_class(
-            pairs, block, block, documents, across=True, by=PairLabel.half_and_position
+            pairs,
+            block,
+            block.astype(np.int16),
+            documents,
+            across=True,
+            by=PairLabel.half_and_position,
         )
     with pytest.raises(ValueError, match="lags must be at least 1"):
         kernels.sum_pairs_by_document(

@@ -66,7 +66,10 @@ def test_sums_of_parts_add_up(parts, lag, across):
     rng = np.random.default_rng(1)
     u, v = rng.standard_normal((2, 2, V))
     sets = rng.standard_normal((2, 2, 2, V))
-    blocks = rng.standard_normal((2, 2, 2, V, BLOCK_SIZE)).astype(np.float32)
+    blocks = (
+        rng.standard_normal((2, 2, V, BLOCK_SIZE)).astype(np.float32),
+        rng.integers(-32768, 32768, (2, 2, V, BLOCK_SIZE), np.int16),
+    )
     x, weights = rng.standard_normal((V, BLOCK_SIZE)), rng.standard_normal(FOLDS)
     by = {"across": across, "by": PairLabel.fold}
     of_parts = (

@@ -92,9 +92,9 @@ py::tuple multiply_by_class(const Array<Token>& tokens, Index vocab_size, Index 
 
 template <class Token>
 py::array_t<double> bilinear_by_class(const Array<Token>& tokens, Index vocab_size, Index lag,
-                                      Index n_kinds, const Array<float>& a, const Array<float>& b,
-                                      const Documents& documents, bool across, PairLabel by,
-                                      int threads) {
+                                      Index n_kinds, const Array<float>& a,
+                                      const Array<std::int16_t>& b, const Documents& documents,
+                                      bool across, PairLabel by, int threads) {
     const PairsAtLag<Token> pairs{as_span(tokens), vocab_size, lag};
     const auto left = as_span(a);
     const auto right = as_span(b);

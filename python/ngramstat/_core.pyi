@@ -584,7 +584,7 @@ def bilinear_forms_by_class(
     lag: int,
     n_kinds: int,
     a: NDArray[np.float32],
-    b: NDArray[np.float32],
+    b: NDArray[np.int16],
     documents: Documents,
     across: bool,
     by: PairLabel,

@@ -122,8 +122,9 @@ void check_pair_sums(const check::Stream<Token>& stream, std::size_t memory) {
                 CHECK(products.counts.right == theirs.counts.right);
             }
             const LabelledSegments segments(documents, across, PairLabel::fold);
+            const std::vector<std::int16_t> of_host(b.begin(), b.end());
             CHECK(summer->bilinear_forms_by_class(lag, a, b, across, PairLabel::fold) ==
-                  bilinear_forms_by_class(pairs, 1, a, b, segments, 1));
+                  bilinear_forms_by_class(pairs, 1, a, of_host, segments, 1));
         }
     }
     CHECK(gpu->peak_bytes() <= memory);

@@ -213,8 +213,9 @@ void refuses_bad_arguments() {
         const PairsAtLag<std::uint16_t> pairs{tokens, vocab, lag};
         const LabelledSegments segments(of, false, PairLabel::fold);
         multiply_pairs_by_class<std::uint16_t>(pairs, 1, u, u, segments, 1);
-        const std::vector<float> block(u.size() * kBlockSize, 1.0f);
-        bilinear_forms_by_class<std::uint16_t>(pairs, 1, block, block, segments, 1);
+        const std::vector<float> a(u.size() * kBlockSize, 1.0f);
+        const std::vector<std::int16_t> b(u.size() * kBlockSize, 1);
+        bilinear_forms_by_class<std::uint16_t>(pairs, 1, a, b, segments, 1);
     };
     products(10, 1, w, documents);
     CHECK_THROWS(std::out_of_range, products(9, 1, std::vector<double>(9), documents));
@@ -235,14 +236,13 @@ void check_class_products(const check::Stream<Token>& stream) {
     std::vector<double> u(static_cast<std::size_t>(n_sets * v));
     auto w = u;
     std::vector<float> a(u.size() * kBlockSize);
-    auto b = a;
+    std::vector<std::int16_t> b(a.size());
     check::Random random(5);
     for (auto* values : {&u, &w}) {
         for (double& x : *values) x = static_cast<double>(random.below(19)) - 9.0;
     }
-    for (auto* values : {&a, &b}) {
-        for (float& x : *values) x = static_cast<float>(random.below(19)) - 9.0f;
-    }
+    for (float& x : a) x = static_cast<float>(random.below(19)) - 9.0f;
+    for (std::int16_t& x : b) x = static_cast<std::int16_t>(random.below(19) - 9);
     std::vector<std::uint8_t> classes;
     for (std::size_t d = 0; d < stream.ends.size(); ++d) {
         classes.push_back(static_cast<std::uint8_t>(d * 3 % 4));

@@ -240,25 +240,25 @@ void for_class_runs(const PairsAtLag<Token>& pairs, const SegmentsOfClasses& seg
     });
 }
 
-// Adds some doubles, or floats, to doubles.
-template <class Real, int kReals, int kBytes>
+// Adds some numbers to as many of a wider type, or of the same.
+template <class From, class To, int kNumbers, int kBytes>
 struct RowAdder {
 #if defined(__GNUC__) || defined(__clang__)
-    static constexpr int kRowBytes = kReals * int{sizeof(double)};
+    static constexpr int kRowBytes = kNumbers * int{sizeof(To)};
     static constexpr int kRegisterBytes = kBytes < kRowBytes ? kBytes : kRowBytes;
-    static constexpr int kPerRegister = kRegisterBytes / int{sizeof(double)};
-    using Sums = VectorOf<double, kRegisterBytes>;
-    using Source = typename VectorOf<Real, kPerRegister* int{sizeof(Real)}>::Unaligned;
-    static void add(double* to, const Real* from) {
+    static constexpr int kPerRegister = kRegisterBytes / int{sizeof(To)};
+    using Sums = VectorOf<To, kRegisterBytes>;
+    using Source = typename VectorOf<From, kPerRegister* int{sizeof(From)}>::Unaligned;
+    static void add(To* to, const From* from) {
         auto* target = reinterpret_cast<typename Sums::Unaligned*>(to);
         const auto* source = reinterpret_cast<const Source*>(from);
-        for (int p = 0; p < kReals / kPerRegister; ++p) {
+        for (int p = 0; p < kNumbers / kPerRegister; ++p) {
             target[p] += __builtin_convertvector(source[p], typename Sums::Aligned);
         }
     }
 #else
-    static void add(double* to, const Real* from) {
-        for (int k = 0; k < kReals; ++k) to[k] += static_cast<double>(from[k]);
+    static void add(To* to, const From* from) {
+        for (int k = 0; k < kNumbers; ++k) to[k] += static_cast<To>(from[k]);
     }
 #endif
 };
@@ -272,7 +272,7 @@ struct AddPairs {
     template <int kBytes>
     static void run(const Token* left, const Token* right, Index n, const double* of_left,
                     const double* of_right, double* cells) {
-        using Row = RowAdder<double, kHalfCell, kBytes>;
+        using Row = RowAdder<double, double, kHalfCell, kBytes>;
         for (Index i = 0; i < n; ++i) {
             const Index a = left[i], b = right[i];
             Row::add(cells + a * kCell, of_right + b * kHalfCell);
@@ -455,17 +455,55 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
 
 namespace {
 
-// sums[left[i]] += rows[right[i]], for rows of a block for each kind. Sums of floats would be
-// faster, but depend on where the text is cut into shards by a millionth.
+// Sums of rows of 16-bit integers by vocabulary item: in 32 bits, which are as exact as doubles at
+// half the memory, and added to doubles before they overflow.
+struct RowSums {
+    static constexpr std::uint16_t kMostRows = 0xffff;  // of 16 bits that fit 32
+
+    RowSums(Index n_items, Index row_size)
+        : n_items(n_items),
+          row_size(row_size),
+          recent(1, n_items * row_size),
+          rows_added(1, n_items),
+          whole(1, n_items * row_size) {}
+    void clear() {
+        std::fill_n(recent[0], n_items * row_size, 0);
+        std::fill_n(rows_added[0], n_items, std::uint16_t{0});
+        std::fill_n(whole[0], n_items * row_size, 0.0);
+    }
+    // The sums of one item are in `whole`.
+    void carry(Index item) {
+        for (Index k = item * row_size; k < (item + 1) * row_size; ++k) {
+            whole[0][k] += recent[0][k];
+            recent[0][k] = 0;
+        }
+        rows_added[0][item] = 0;
+    }
+    const double* finished() {
+        for (Index item = 0; item < n_items; ++item) carry(item);
+        return whole[0];
+    }
+
+    Index n_items, row_size;
+    ScratchTables<std::int32_t> recent;
+    ScratchTables<std::uint16_t> rows_added;
+    ScratchTables<double> whole;
+};
+
+// sums[left[i]] += rows[right[i]], for rows of a block for each kind.
 template <class Token, int kKinds>
 struct AddRows {
     template <int kBytes>
-    static void run(const Token* left, const Token* right, Index n, const float* rows,
-                    double* sums) {
+    static void run(const Token* left, const Token* right, Index n, const std::int16_t* rows,
+                    RowSums& sums) {
         constexpr int kRow = kKinds * int{kBlockSize};
+        std::int32_t* recent = sums.recent[0];
+        std::uint16_t* rows_added = sums.rows_added[0];
         for (Index i = 0; i < n; ++i) {
-            RowAdder<float, kRow, kBytes>::add(sums + Index{left[i]} * kRow,
-                                               rows + Index{right[i]} * kRow);
+            const Index item = left[i];
+            RowAdder<std::int16_t, std::int32_t, kRow, kBytes>::add(recent + item * kRow,
+                                                                    rows + Index{right[i]} * kRow);
+            if (++rows_added[item] == RowSums::kMostRows) sums.carry(item);
         }
     }
 };
@@ -489,10 +527,10 @@ struct AddForms {
 
 // Writes a block of vectors for each vocabulary item and kind, with those of the last kinds zero
 // where `kinds` is less than n_kinds.
-void put_rows_of_kinds(const float* vectors, Index vocab_size, Index n_kinds, Index kinds,
-                       float* rows) {
+void put_rows_of_kinds(const std::int16_t* vectors, Index vocab_size, Index n_kinds, Index kinds,
+                       std::int16_t* rows) {
     const Index row_size = n_kinds * kBlockSize;
-    std::fill_n(rows, vocab_size * row_size, 0.0F);
+    std::fill_n(rows, vocab_size * row_size, std::int16_t{0});
     for (Index x = 0; x < vocab_size; ++x) {
         std::copy_n(vectors + x * row_size, kinds * kBlockSize, rows + x * row_size);
     }
@@ -502,7 +540,8 @@ void put_rows_of_kinds(const float* vectors, Index vocab_size, Index n_kinds, In
 
 template <class Token>
 std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
-                                            std::span<const float> a, std::span<const float> b,
+                                            std::span<const float> a,
+                                            std::span<const std::int16_t> b,
                                             const LabelledSegments& segments, int threads) {
     check_pairs(pairs, segments.n_tokens());
     require(n_kinds == 1 || n_kinds == 2, "there must be vectors for one or two kinds of pairs");
@@ -514,9 +553,9 @@ std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Inde
     std::vector<double> result(static_cast<std::size_t>(n_kinds * n_classes * kForms));
     // The vectors of b of every set: for pairs that count for kind 0 alone, and for those inside
     // documents.
-    ScratchTables<float> rows(2 * sets, set_size);
+    ScratchTables<std::int16_t> rows(2 * sets, set_size);
     for (Index set = 0; set < sets; ++set) {
-        const float* vectors = b.data() + set * set_size;
+        const std::int16_t* vectors = b.data() + set * set_size;
         put_rows_of_kinds(vectors, vocab_size, n_kinds, 1, rows[2 * set]);
         put_rows_of_kinds(vectors, vocab_size, n_kinds, n_kinds, rows[2 * set + 1]);
     }
@@ -524,18 +563,18 @@ std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Inde
     const auto add_forms = built_for_level<AddForms>();
     const auto add_rows =
         n_kinds == 1 ? built_for_level<AddRows<Token, 1>>() : built_for_level<AddRows<Token, 2>>();
-    const auto make_sums = [&] { return ScratchTables<double>(1, set_size); };
-    parallel_with(n_classes, threads, make_sums, [&](Index k, ScratchTables<double>& of_thread) {
+    const auto make_sums = [&] { return RowSums(vocab_size, n_kinds * kBlockSize); };
+    parallel_with(n_classes, threads, make_sums, [&](Index k, RowSums& sums) {
         const Index set = k / (n_classes / sets);
-        double* sums = of_thread[0];
         // J b, from which the forms follow without another pass.
-        std::fill_n(sums, set_size, 0.0);
+        sums.clear();
         for_class_runs(pairs, of_classes, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
             add_rows(left, left + pairs.lag, last - first, rows[2 * set + (inside ? 1 : 0)], sums);
         });
+        const double* product = sums.finished();
         for (Index kind = 0; kind < n_kinds; ++kind) {
-            add_forms(a.data() + set * set_size + kind * kBlockSize, sums + kind * kBlockSize,
+            add_forms(a.data() + set * set_size + kind * kBlockSize, product + kind * kBlockSize,
                       vocab_size, n_kinds * kBlockSize,
                       result.data() + (kind * n_classes + k) * kForms);
         }
@@ -617,7 +656,7 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
         const PairsAtLag<Token>&, Index, std::span<const double>, std::span<const double>,         \
         const LabelledSegments&, int);                                                             \
     template std::vector<double> bilinear_forms_by_class(                                          \
-        const PairsAtLag<Token>&, Index, std::span<const float>, std::span<const float>,           \
+        const PairsAtLag<Token>&, Index, std::span<const float>, std::span<const std::int16_t>,    \
         const LabelledSegments&, int);                                                             \
     template void multiply_pairs(const PairsAtLag<Token>&, std::span<const double>,                \
                                  std::span<const double>, const LabelledSegments&, bool,           \

@@ -56,7 +56,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.covariance.fold_passes import FOLDS_PER_HALF, FoldForms, FoldProducts, HalfVectors
+from ngramstat.covariance.fold_passes import (
+    FOLDS_PER_HALF,
+    FoldForms,
+    FoldProducts,
+    HalfVectors,
+    rounded_to_16_bits,
+)
 from ngramstat.kernels import BLOCK_SIZE
 from ngramstat.sampling.design import FOLDS
 
@@ -116,7 +122,7 @@ class CrossFitting:
     Attributes
     ----------
     weighted : (2, n_kinds, 2, V, BLOCK_SIZE) float32
-        w and z of every fold times its pairs, as the second pass takes them.
+        w and z of every fold times its pairs, as the second pass takes them: z in 16 bits.
     """
 
     def __init__(
@@ -145,12 +151,12 @@ class CrossFitting:
             w, z = _products(covariance, joint, (u, v), vocab_mask)
             self._first.append(np.sum(w * u[_HALF_OF_FOLD], axis=1))
             self.weighted[0, k] = _as_half_blocks(self._pairs[k][:, None] * w)
-            self.weighted[1, k] = _as_half_blocks(self._pairs[k][:, None] * z)
+            self.weighted[1, k] = rounded_to_16_bits(_as_half_blocks(self._pairs[k][:, None] * z))
 
     def fits(self, forms: FoldForms) -> tuple[CrossFit, CrossFit]:
         """Both cross-fits, from the third moments w_c^T C_b z_a.
 
-        Their factors are of single precision. Rounding changes w and z by far less than their
+        Their factors are of few bits. Rounding changes w and z by far less than their
         noise; but the centring has to use the same rounded vectors as the pass over the tokens.
         """
         fits = [

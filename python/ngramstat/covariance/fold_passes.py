@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,14 @@ from ngramstat.kernels import (
 from ngramstat.linear_algebra.lanczos import SingularTriplets, as_block
 from ngramstat.sampling.design import FOLDS
 
-__all__ = ["FOLDS_PER_HALF", "FoldForms", "FoldProducts", "HalfVectors", "ShuffledPairs"]
+__all__ = [
+    "FOLDS_PER_HALF",
+    "FoldForms",
+    "FoldProducts",
+    "HalfVectors",
+    "ShuffledPairs",
+    "rounded_to_16_bits",
+]
 
 Floats = NDArray[np.float64]
 
@@ -216,6 +224,26 @@ class FoldProducts:
         return pairs
 
 
+def _units_of_16_bits(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Powers of two, of which 16-bit integers are vectors (.., V, k); (.., 1, k)."""
+    _, exponent = np.frexp(np.abs(vectors).max(axis=-2, keepdims=True))
+    units: NDArray[np.float32] = np.ldexp(np.float32(1.0), exponent - 15)
+    return units
+
+
+def rounded_to_16_bits(vectors: Floats) -> NDArray[np.float32]:
+    """Vectors (.., V, k) as multiples of a power of two, at most 2^15 of them.
+
+    Rounding adds noise of some 1e-5 of a vector's largest entry to each entry, and less than that
+    to its product with another vector of similar size.
+    """
+    units = _units_of_16_bits(vectors)
+    # The unit stays the same where the largest entry is rounded.
+    steps = np.clip(np.rint(vectors / units), -32767, 32767)
+    rounded: NDArray[np.float32] = (steps * units).astype(np.float32)
+    return rounded
+
+
 @dataclass(frozen=True)
 class FoldForms:
     """a_c^T J_b b_k of the pairs of every fold b, for a and b of its half.
@@ -249,19 +277,21 @@ class FoldForms:
         pairs, documents, across, threads
             As of `FoldProducts.of`.
         weighted : (2, n_kinds, 2, V, BLOCK_SIZE) float32
-            a and b of each kind and half.
+            a and b of each kind and half, b as of `rounded_to_16_bits`.
         shuffled : (ShuffledPairs, (FOLDS, V) float64) or None
             With the diagonals of its `products`.
         """
+        units = _units_of_16_bits(weighted[1])
         joint = bilinear_forms_by_class(
             pairs,
             weighted[0],
-            weighted[1],
+            (weighted[1] / units).astype(np.int16),
             documents,
             across=across,
             by=PairLabel.fold,
             threads=threads,
         )
+        joint *= np.repeat(units, FOLDS_PER_HALF, axis=1)
         if shuffled is None:
             return cls(joint, np.zeros((0, BLOCK_SIZE, BLOCK_SIZE)))
         expected, diagonals = shuffled

@@ -43,6 +43,7 @@ from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.covariance.shuffling import SHUFFLED_LAGS, shuffled_inside_documents
 from ngramstat.errors import InputError
 from ngramstat.kernels import (
+    BLOCK_SIZE,
     GpuPairStream,
     PairBuffer,
     PairCounts,
@@ -73,14 +74,19 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# The floor is compared with factors of 1.25 and more; its own noise is some 5 %.
-_FLOOR_TOLERANCE = 1e-2
+# The floor is compared with factors of 1.25 and more; its own noise is some 5 %. A residual of the
+# first number leaves an error of about its square, as does a change of the second in two steps.
+_FLOOR_RESIDUAL, _FLOOR_TOLERANCE = 0.05, 1e-2
+# What is reached in single precision, for the first triplet and for the change of all values in the
+# last step: the next would leave a hundredth of it. Double precision then refines them, mostly in
+# two steps; the norm is known to the square of its tolerance, over the gap to the next value.
+_SINGLE_TOLERANCE, _SINGLE_VALUE_CHANGE = 1e-5, 1e-2
 _NORM_TOLERANCE = 1e-7
-# What is reached in single precision before the norm is refined in double, which takes a step or
-# two; the norm is then known to the square of its tolerance, over the gap to the next value.
-_SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
-# Of the singular vectors of similar matrices, which are estimates: their noise is far above this.
-_TOLERANCE = 1e-3
+# Of the norms of similar matrices: they are then known to some 1e-4.
+_TOLERANCE = 1e-2
+# Of the vectors of halves. The cross-fit takes any vectors of the other half, and these differ from
+# those of the corpus by more than this angle; where there is no signal they are exact.
+_HALF_TOLERANCE, _HALF_ANGLE = 1e-3, 0.05
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix and
 # of one that is nearly the same. All searches of a lag together have the columns of one block of
 # single precision, with the four, three and three of the sequential covariances.
@@ -419,6 +425,16 @@ def _replicates(design: SamplingDesign, lag: int, sums: LagSums) -> tuple[Floats
     return whole, np.full(len(whole), np.nan)
 
 
+def _vectors_of_frequent(frequency: Floats) -> Floats:
+    """Vectors to begin a search with, (V, BLOCK_SIZE): random, and large where tokens are frequent.
+
+    The covariance of two tokens, and its noise, grow with their frequencies, and so do the entries
+    of the leading singular vectors: a step less than from vectors of one size.
+    """
+    random = np.random.default_rng(0).standard_normal((len(frequency), BLOCK_SIZE))
+    return random * np.sqrt(frequency)[:, None]
+
+
 @dataclass(frozen=True)
 class _SimilarMatrices:
     """What is searched from the singular vectors of C(t) on.
@@ -571,19 +587,16 @@ class LagMeasurer:
     ) -> tuple[SingularTriplets, float]:
         """The leading triplets of C(t), in double precision, and the half difference's norm."""
         operator, k = covariances.covariance(), self.options.singular_values
+        start = _vectors_of_frequent(covariances.marginals()[1])
         near, noise = leading_triplets(
             [operator, covariances.half_difference()],
             [
-                TripletSearch(k, _SINGLE_TOLERANCE, value_change=_VALUE_CHANGE),
-                TripletSearch(value_tolerance=_FLOOR_TOLERANCE),
+                TripletSearch(k, _SINGLE_TOLERANCE, start=start, value_change=_SINGLE_VALUE_CHANGE),
+                TripletSearch(1, _FLOOR_RESIDUAL, _FLOOR_TOLERANCE, start),
             ],
         )
         triplets = leading_singular_triplets(
-            operator,
-            k,
-            tolerance=_NORM_TOLERANCE,
-            start=near.right,
-            is_near=True,
+            operator, k, tolerance=_NORM_TOLERANCE, start=near.right
         )
         return triplets, float(noise.values[0])
 
@@ -597,7 +610,9 @@ class LagMeasurer:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
         search = TripletSearch(tolerance=_TOLERANCE, start=triplets.right, width=_WIDTH)
         operators = [covariances.covariance(0), covariances.covariance(1)]
-        near = dataclasses.replace(search, width=_NEAR_WIDTH)
+        near = dataclasses.replace(
+            search, tolerance=_HALF_TOLERANCE, angle=_HALF_ANGLE, width=_NEAR_WIDTH
+        )
         searches = [near, near]
         other = self._other_boundary(counts, sums)
         if other is not None:
@@ -607,7 +622,7 @@ class LagMeasurer:
         sequential = self._sequential(covariances)
         if sequential is not None:
             operators += sequential.operators()
-            searches += sequential.searches(search)
+            searches += sequential.searches(search, near)
         found = leading_triplets(operators, searches)
         norm_other_boundary = float("nan") if other is None else float(found[2].values[0])
         halves = HalfVectors.of(found[:2], float(triplets.values[0]))

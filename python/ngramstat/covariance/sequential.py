@@ -36,7 +36,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 # The composition's norm is a number to compare with, not to fit. Vectors to begin with need less.
-_COMPOSITION_TOLERANCE, _START_TOLERANCE = 3e-3, 1e-2
+_COMPOSITION_TOLERANCE, _START_TOLERANCE = 1e-2, 1e-2
 # Vectors of a block where the leading one is searched, beginning with a similar one.
 _WIDTH, _HALF_WIDTH = 4, 3
 
@@ -177,13 +177,13 @@ class SequentialCovariances:
             _composition_operator(composition, self.documents.vocab_mask, self.documents.threads),
         ]
 
-    def searches(self, search: TripletSearch) -> list[TripletSearch]:
+    def searches(self, whole: TripletSearch, of_half: TripletSearch) -> list[TripletSearch]:
         """How their singular triplets are searched: all but the last as those similar to C(t)."""
         alone = TripletSearch(
             tolerance=_COMPOSITION_TOLERANCE, start=self.documents.start, width=_WIDTH
         )
-        of_half = replace(search, width=_HALF_WIDTH)
-        return [search, of_half, of_half, alone]
+        of_half = replace(of_half, width=_HALF_WIDTH)
+        return [whole, of_half, of_half, alone]
 
     def permutation_floor(self) -> float:
         """The norm if the tokens of every document were shuffled."""

@@ -29,8 +29,9 @@ __all__ = [
 SHUFFLED_LAGS = (1, 2)
 
 # The edge of a noise spectrum converges slowly, and a norm is only asked to exceed the floor by a
-# factor of 1.5: after four steps it is known to some 1e-3.
-_TOLERANCE = 0.02
+# factor of 1.5: a residual of the first number leaves an error of about its square, and after four
+# steps it is known to some 1e-3.
+_RESIDUAL, _TOLERANCE = 0.05, 0.02
 _MAX_STEPS = 4
 
 
@@ -66,7 +67,7 @@ def shuffled_norm(shuffled: PairStatistics, composition: Composition) -> float:
     composition : Composition
         The mean: the composition of the corpus at this lag.
     """
-    search = TripletSearch(value_tolerance=_TOLERANCE, max_steps=_MAX_STEPS)
+    search = TripletSearch(1, _RESIDUAL, _TOLERANCE, max_steps=_MAX_STEPS)
     (noise,) = leading_triplets([shuffled.sequential(composition)], [search])
     return float(noise.values[0])
 

@@ -619,7 +619,7 @@ def multiply_pairs_by_class(
 def bilinear_forms_by_class(
     pairs: PairsAtLag,
     a: NDArray[np.float32],
-    b: NDArray[np.float32],
+    b: NDArray[np.int16],
     documents: Documents,
     *,
     across: bool,
@@ -631,17 +631,19 @@ def bilinear_forms_by_class(
     Parameters
     ----------
     pairs : PairsAtLag
-    a, b : (n_kinds, n_sets, V, BLOCK_SIZE) float32
+    a : (n_kinds, n_sets, V, BLOCK_SIZE) float32
         Kinds and sets as of `multiply_pairs_by_class`.
+    b : (n_kinds, n_sets, V, BLOCK_SIZE) int16
+        Sums of integers are fast, and do not depend on where the text is cut.
     documents, across, by
         See `count_pairs_by_class`.
     """
     if summer := pairs.summer_for(documents):
-        a, b = a.astype(np.float32), b.astype(np.float32)
+        kinds = _kinds(a.astype(np.float32), b.astype(np.float32), across)
         forms = np.stack(
             [
                 summer.bilinear_forms_by_class(pairs.lag, of_left, of_right, across_kind, by)
-                for of_left, of_right, across_kind in _kinds(a, b, across)
+                for of_left, of_right, across_kind in kinds
             ]
         )
     else:
@@ -649,7 +651,7 @@ def bilinear_forms_by_class(
             *pairs.arguments,
             len(a),
             np.ascontiguousarray(np.moveaxis(a, 0, -2), dtype=np.float32),
-            np.ascontiguousarray(np.moveaxis(b, 0, -2), dtype=np.float32),
+            np.ascontiguousarray(np.moveaxis(b, 0, -2), dtype=np.int16),
             documents,
             across,
             by,

@@ -11,7 +11,6 @@ they share gives the products of all (`leading_triplets_together`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -254,6 +253,10 @@ class TripletSearch:
         As of `leading_singular_triplets`.
     width : int
         Vectors of a block, at most BLOCK_SIZE.
+    angle : float
+        If positive, stop also when the residual of the first triplet is at most this part of the
+        distance to the next singular value, which bounds the angle between its vectors and the true
+        ones, in radians.
     value_change : float
         For k > 1, by how much of the largest value the last step may have changed any of the
         values; what they still lack is a small part of that. Infinite: the residual alone decides.
@@ -265,6 +268,7 @@ class TripletSearch:
     start: Floats | None = None
     max_steps: int = 60
     width: int = BLOCK_SIZE
+    angle: float = 0.0
     value_change: float = 1e-6
 
 
@@ -280,7 +284,6 @@ def leading_singular_triplets(
     tolerance: float = 1e-8,
     value_tolerance: float = 0.0,
     start: Floats | None = None,
-    is_near: bool = False,
     max_steps: int = 60,
     verified: bool = False,
 ) -> SingularTriplets:
@@ -300,9 +303,6 @@ def leading_singular_triplets(
         it. This is enough for noise, whose singular vectors are not needed and converge slowly.
     start : (columns, m) float64, optional
         Initial right vectors, for instance those of a similar matrix.
-    is_near : bool
-        `start` are the k vectors of this matrix from a less exact search: the residual of the first
-        alone decides when to stop.
     max_steps : int
         Stop after this many steps, whatever the residual. The vectors at the edge of a pure noise
         spectrum converge slowly; its value is known much earlier.
@@ -317,18 +317,8 @@ def leading_singular_triplets(
     backend = operator.backend() if isinstance(operator, HasBackend) else HostBackend(operator)
     if is_small(operator.shape):
         return _dense(backend, operator.shape, min(k, *operator.shape))
-    krylov = _Krylov(
-        backend,
-        operator.shape,
-        TripletSearch(
-            k,
-            tolerance,
-            value_tolerance,
-            start,
-            max_steps,
-            value_change=math.inf if is_near else 1e-6,
-        ),
-    )
+    search = TripletSearch(k, tolerance, value_tolerance, start, max_steps)
+    krylov = _Krylov(backend, operator.shape, search)
     while not krylov.converged:
         krylov.extend_left(backend.multiply(krylov.right_block))
         krylov.extend_right(backend.multiply_transposed(krylov.left_block))
@@ -538,7 +528,8 @@ class _Krylov:
         self._history.append(self._values)
         scale = max(float(values[0]), np.finfo(np.float64).tiny)
         self._residual = float(self._space.residuals(self._p[:, :1])[0])
-        converged = self._residual <= search.tolerance * scale
+        gap = float(values[0] - values[1]) if len(values) > 1 else 0.0
+        converged = self._residual <= max(search.tolerance * scale, search.angle * gap)
         if search.k > 1:
             change = float(_change(self._history, 1).max())
             converged = converged and change <= search.value_change * scale

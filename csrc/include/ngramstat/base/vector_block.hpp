@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include "ngramstat/base/simd.hpp"
 #include "ngramstat/base/types.hpp"
@@ -33,6 +34,12 @@ NGRAMSTAT_VECTOR_OF(float, 8)
 NGRAMSTAT_VECTOR_OF(float, 16)
 NGRAMSTAT_VECTOR_OF(float, 32)
 NGRAMSTAT_VECTOR_OF(float, 64)
+NGRAMSTAT_VECTOR_OF(std::int32_t, 16)
+NGRAMSTAT_VECTOR_OF(std::int32_t, 32)
+NGRAMSTAT_VECTOR_OF(std::int32_t, 64)
+NGRAMSTAT_VECTOR_OF(std::int16_t, 8)
+NGRAMSTAT_VECTOR_OF(std::int16_t, 16)
+NGRAMSTAT_VECTOR_OF(std::int16_t, 32)
 #undef NGRAMSTAT_VECTOR_OF
 // NOLINTEND(bugprone-macro-parentheses)
 

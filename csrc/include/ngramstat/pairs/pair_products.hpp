@@ -75,11 +75,13 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
                                       const LabelledSegments& segments, int threads);
 
 // For the pairs of each kind and class, with kBlockSize vectors a_0 .. a_7 on the left and b_0 ..
-// b_7 on the right (n_sets x vocab_size x n_kinds x kBlockSize floats, sets as above), the sums of
-// a_c[x_i] * b_k[x_{i+lag}] for all c and k: n_kinds x n_classes x kBlockSize x kBlockSize.
+// b_7 on the right (n_sets x vocab_size x n_kinds x kBlockSize numbers, sets as above), the
+// sums of a_c[x_i] * b_k[x_{i+lag}] for all c and k: n_kinds x n_classes x kBlockSize x kBlockSize.
+// The sums over pairs are of integers, so that they do not depend on where a text is cut.
 template <class Token>
 std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
-                                            std::span<const float> a, std::span<const float> b,
+                                            std::span<const float> a,
+                                            std::span<const std::int16_t> b,
                                             const LabelledSegments& segments, int threads);
 
 // The pairs of all segments, each weighted by its class, multiplied with a block of vectors:
