@@ -63,7 +63,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 5
+    version = 6
     unit = "lags"
     value = LagMeasurement
 
