@@ -12,7 +12,13 @@ import ngramstat
 from designs import design_of
 from ngramstat import kernels
 from ngramstat.covariance.cross_fit import CrossFit, CrossFitting
-from ngramstat.covariance.fold_passes import FoldForms, FoldProducts, HalfVectors, ShuffledPairs
+from ngramstat.covariance.fold_passes import (
+    FoldForms,
+    FoldProducts,
+    HalfVectors,
+    ShuffledPairs,
+    rounded_to_16_bits,
+)
 from ngramstat.kernels import Documents, PairLabel
 from ngramstat.sampling.design import FOLDS, SamplingDesign
 from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain, RareTables
@@ -339,6 +345,34 @@ def test_class_products_equal_the_reference(monkeypatch, simd, token_dtype, thre
             assert np.array_equal(forms[kind, k], form)
         if kind == 0:
             assert np.array_equal(counts, [joints.sum(axis=2), joints.sum(axis=1)])
+
+
+@pytest.mark.parametrize("largest", [-32768, 32767])
+def test_forms_of_a_token_with_many_pairs_do_not_overflow(largest, threads):
+    """Sums of 16-bit integers outgrow 32 bits after 65,535 pairs of a token."""
+    tokens = np.zeros(300_000, np.uint16)
+    tokens[-1] = 1
+    documents = Documents([len(tokens)], folds=[0], n_folds=2)
+    a = np.ones((1, 2, 2, kernels.BLOCK_SIZE), np.float32)
+    b = np.full(a.shape, largest, np.int16)
+    forms = kernels.bilinear_forms_by_class(
+        kernels.PairsAtLag(tokens, 2, 1), a, b, documents,
+        across=True, by=PairLabel.fold, threads=threads,
+    )  # fmt: skip
+    assert np.array_equal(forms[0, 0], np.full(forms.shape[2:], 299_999.0 * largest))
+    assert not forms[0, 1].any()
+
+
+def test_vectors_of_16_bits_are_what_they_are_rounded_to():
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((2, 50, kernels.BLOCK_SIZE)) * 10.0 ** rng.integers(-6, 9, 8)
+    vectors[0, :, 1] = 0.0
+    # The largest entry would be rounded up to the next power of two.
+    vectors[1, :, 2] = np.linspace(-1, 1 - 1e-7, 50)
+    rounded = rounded_to_16_bits(vectors)
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    assert (np.abs(rounded - vectors) <= largest * 2.0**-15).all()
+    assert np.array_equal(rounded_to_16_bits(rounded), rounded)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
