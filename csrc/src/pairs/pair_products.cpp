@@ -458,7 +458,7 @@ namespace {
 // Sums of rows of 16-bit integers by vocabulary item: in 32 bits, which are as exact as doubles at
 // half the memory, and added to doubles before they overflow.
 struct RowSums {
-    static constexpr std::uint16_t kMostRows = 0xffff;  // of 16 bits that fit 32
+    static constexpr std::uint16_t kMostRows = 0xffff;  // whose sum fits 32 bits, whatever they are
 
     RowSums(Index n_items, Index row_size)
         : n_items(n_items),
@@ -471,7 +471,7 @@ struct RowSums {
         std::fill_n(rows_added[0], n_items, std::uint16_t{0});
         std::fill_n(whole[0], n_items * row_size, 0.0);
     }
-    // The sums of one item are in `whole`.
+    // Moves what was added to one item since the last time to `whole`.
     void carry(Index item) {
         for (Index k = item * row_size; k < (item + 1) * row_size; ++k) {
             whole[0][k] += recent[0][k];
@@ -479,6 +479,7 @@ struct RowSums {
         }
         rows_added[0][item] = 0;
     }
+    // Moves everything to `whole`.
     const double* finished() {
         for (Index item = 0; item < n_items; ++item) carry(item);
         return whole[0];

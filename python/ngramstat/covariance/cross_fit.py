@@ -156,7 +156,7 @@ class CrossFitting:
     def fits(self, forms: FoldForms) -> tuple[CrossFit, CrossFit]:
         """Both cross-fits, from the third moments w_c^T C_b z_a.
 
-        Their factors are of few bits. Rounding changes w and z by far less than their
+        w is of single precision, z of 16 bits. Rounding changes both by far less than their
         noise; but the centring has to use the same rounded vectors as the pass over the tokens.
         """
         fits = [

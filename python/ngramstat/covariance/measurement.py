@@ -84,8 +84,9 @@ _SINGLE_TOLERANCE, _SINGLE_VALUE_CHANGE = 1e-5, 1e-2
 _NORM_TOLERANCE = 1e-7
 # Of the norms of similar matrices: they are then known to some 1e-4.
 _TOLERANCE = 1e-2
-# Of the vectors of halves. The cross-fit takes any vectors of the other half, and these differ from
-# those of the corpus by more than this angle; where there is no signal they are exact.
+# Of the vectors of halves: a residual, or an angle in radians where the leading value stands alone.
+# The cross-fit takes any vectors of the other half: that changes it by less than a hundredth of its
+# standard error (docs/estimators.md).
 _HALF_TOLERANCE, _HALF_ANGLE = 1e-3, 0.05
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix and
 # of one that is nearly the same. All searches of a lag together have the columns of one block of
@@ -429,7 +430,8 @@ def _vectors_of_frequent(frequency: Floats) -> Floats:
     """Vectors to begin a search with, (V, BLOCK_SIZE): random, and large where tokens are frequent.
 
     The covariance of two tokens, and its noise, grow with their frequencies, and so do the entries
-    of the leading singular vectors: a step less than from vectors of one size.
+    of the leading singular vectors. It saves a step at few lags only (6 of 246 products on 88 M
+    tokens of Wikipedia).
     """
     random = np.random.default_rng(0).standard_normal((len(frequency), BLOCK_SIZE))
     return random * np.sqrt(frequency)[:, None]
