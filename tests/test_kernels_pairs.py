@@ -211,6 +211,30 @@ def test_products_in_single_precision(monkeypatch, simd):
         of_documents.multiply_gram_single(x, weights, rates, halves + np.uint8(1), 1)
 
 
+@pytest.mark.parametrize("simd", ["scalar", "avx2", "avx512"])
+def test_each_row_times_the_block_of_its_own(monkeypatch, threads, simd):
+    matrix = random_counts(301, 97)
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((3, 97, kernels.SINGLE_BLOCK_SIZE)).astype(np.float32)
+    blocks = rng.integers(0, 3, 301).astype(np.uint8)
+    monkeypatch.setenv("NGRAMSTAT_SIMD", simd)
+    try:
+        kernels.simd_level()
+    except ValueError as error:
+        pytest.skip(str(error))
+    first_channel = np.zeros((3, 2, kernels.SINGLE_BLOCK_SIZE), np.float32)
+    first_channel[:, 0] = 1.0
+    whole = matrix.multiply_single(x, first_channel, 1)
+    result = matrix.multiply_rows_single(x, blocks, threads)
+    assert np.array_equal(result, whole[blocks, np.arange(301)])
+    with pytest.raises(ValueError, match="below the number of blocks"):
+        matrix.multiply_rows_single(x[:2], blocks, threads)
+    with pytest.raises(ValueError, match="below the number of blocks"):
+        matrix.multiply_rows_single(x, blocks[:-1], threads)
+    with pytest.raises(ValueError, match="n_cols"):
+        matrix.multiply_rows_single(np.ascontiguousarray(x[:, :-1]), blocks, threads)
+
+
 def test_products_of_the_rows_of_each_class(threads):
     matrix = random_counts(301, 97)
     rng = np.random.default_rng(7)
@@ -236,14 +260,40 @@ def test_inner_product_and_sums_of_both_channels():
     (counts,) = kernels.count_pairs(tokens, 7, spans, [40])
     a, b = dense(counts.within), dense(counts.across)
     for matrix, full in ((counts.within, a), (counts.across, b)):
-        assert np.array_equal(matrix.row_sums(), full.sum(axis=2))
-        assert np.array_equal(matrix.column_sums(), full.sum(axis=1))
+        for threads in (1, 2, 7):
+            assert np.array_equal(matrix.row_sums(threads), full.sum(axis=2))
+            assert np.array_equal(matrix.column_sums(threads), full.sum(axis=1))
     for matrix, full in ((counts.within, a), (counts.across, b)):
         squares = np.sum((0.5 * full[0] + 2 * full[1]) ** 2)
         itself = matrix.inner_product(matrix, (0.5, 2.0), (0.5, 2.0), 2)
         assert itself == pytest.approx(squares, rel=1e-14)
     result = counts.within.inner_product(counts.across, (0.5, 2.0), (1.0, 3.0), 2)
     assert result == pytest.approx(np.sum((0.5 * a[0] + 2 * a[1]) * (b[0] + 3 * b[1])), rel=1e-14)
+
+
+def test_inner_product_of_rows_of_unequal_lengths():
+    """Each row is looked up in the longer one, in whatever order the matrices come."""
+    rng = np.random.default_rng(9)
+    few, many = np.zeros((2, 40, 5000), np.uint32)
+    for matrix, mean in ((few, 4), (many, 1500)):
+        for row in matrix:
+            row[rng.choice(5000, min(rng.poisson(mean), 4999), replace=False)] = rng.integers(1, 9)
+    few[3], many[3, :-1], many[4] = 0, 0, 0
+    few[5, -1] = many[5, -1] = 7
+
+    def counts(full):
+        rows, columns = np.nonzero(full)
+        starts = np.searchsorted(rows, np.arange(41))
+        numbers = full[rows, columns]
+        empty = np.zeros(0, np.uint32)
+        return kernels.CountMatrix.from_rows(
+            40, 5000, starts, columns.astype(np.uint32), numbers, empty
+        )
+
+    a, b = counts(few), counts(many)
+    expected = float(np.sum(few.astype(np.int64) * many))
+    assert a.inner_product(b, (1.0, 0.0), (1.0, 0.0), 2) == expected
+    assert b.inner_product(a, (1.0, 0.0), (1.0, 0.0), 2) == expected
 
 
 def test_document_sums(threads):

@@ -122,9 +122,13 @@ void bind_counts(py::module_& m) {
         .def_property_readonly("gpu", [](const GpuCounts& c) { return c.on; })
         .def_property_readonly("nnz", [](const GpuCounts& c) { return c.counts->nnz(); })
         .def_property_readonly("nbytes", [](const GpuCounts& c) { return c.counts->bytes(); })
-        .def("row_sums", [](const GpuCounts& c) { return two_channels(c.counts->row_sums()); })
-        .def("column_sums",
-             [](const GpuCounts& c) { return two_channels(c.counts->column_sums()); })
+        .def(
+            "row_sums", [](const GpuCounts& c, int) { return two_channels(c.counts->row_sums()); },
+            py::arg("threads") = 1)
+        .def(
+            "column_sums",
+            [](const GpuCounts& c, int) { return two_channels(c.counts->column_sums()); },
+            py::arg("threads") = 1)
         .def(
             "to_host",
             [](const GpuCounts& c, int threads) {

@@ -272,6 +272,19 @@ Singles multiply_transposed_single(const CountMatrix& c, const Singles& x, const
     });
 }
 
+Singles multiply_rows_single(const CountMatrix& c, const Singles& x,
+                             const Array<std::uint8_t>& block_of_row, int threads) {
+    const auto vectors = as_span(x);
+    const auto blocks = as_span(block_of_row);
+    Singles out({c.n_rows(), kSingleBlockSize});
+    const std::span<float> to(out.mutable_data(), static_cast<std::size_t>(out.size()));
+    {
+        const py::gil_scoped_release release;
+        c.multiply_rows_single(vectors, blocks, to, threads);
+    }
+    return out;
+}
+
 Singles multiply_gram_single(const CountMatrix& c, const Singles& x, const Singles& weights,
                              const Vectors& row_weights, const Array<std::uint8_t>& channels,
                              int threads) {
@@ -288,6 +301,17 @@ double inner_product(const CountMatrix& a, const CountMatrix& b, std::pair<doubl
     return a.inner_product(b, {wa.first, wa.second}, {wb.first, wb.second}, threads);
 }
 
+// Of the rows or of the columns.
+template <auto kSums>
+py::array_t<Count> count_sums(const CountMatrix& counts, int threads) {
+    std::array<std::vector<Count>, 2> sums;
+    {
+        const py::gil_scoped_release release;
+        sums = (counts.*kSums)(threads);
+    }
+    return two_channels(std::move(sums));
+}
+
 void bind_count_matrix(py::module_& m) {
     py::class_<CountMatrix>(m, "CountMatrix")
         .def(py::init<Index, Index>(), py::arg("n_rows"), py::arg("n_cols"))
@@ -298,8 +322,8 @@ void bind_count_matrix(py::module_& m) {
         .def(
             "append", [](CountMatrix& self, CountMatrix& other) { self.append(std::move(other)); },
             py::arg("other"), "Appends the rows of `other`, which is emptied.")
-        .def("row_sums", [](const CountMatrix& c) { return two_channels(c.row_sums()); })
-        .def("column_sums", [](const CountMatrix& c) { return two_channels(c.column_sums()); })
+        .def("row_sums", &count_sums<&CountMatrix::row_sums>, py::arg("threads") = 1)
+        .def("column_sums", &count_sums<&CountMatrix::column_sums>, py::arg("threads") = 1)
         .def("to_coo", &to_coo, "(rows, columns, counts of shape (2, nnz))")
         .def_static("from_rows", &from_rows, py::arg("n_rows"), py::arg("n_cols"),
                     py::arg("row_start").noconvert(), py::arg("column").noconvert(),
@@ -317,6 +341,8 @@ void bind_count_matrix(py::module_& m) {
              py::arg("threads"))
         .def("multiply_single", &multiply_single, py::arg("x").noconvert(),
              py::arg("weights").noconvert(), py::arg("threads"))
+        .def("multiply_rows_single", &multiply_rows_single, py::arg("x").noconvert(),
+             py::arg("block_of_row").noconvert(), py::arg("threads"))
         .def("multiply_transposed_single", &multiply_transposed_single, py::arg("x").noconvert(),
              py::arg("weights").noconvert(), py::arg("threads"))
         .def("multiply_gram_single", &multiply_gram_single, py::arg("x").noconvert(),

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
+#include <functional>
 #include <limits>
+#include <mutex>
 #include <numeric>
 
 #include "ngramstat/base/page_cache.hpp"
@@ -28,20 +31,36 @@ void add_squares(const CountBlock& block, Index begin, Index end, std::array<dou
     });
 }
 
-// Merges two sorted rows and sums the products of entries in common columns.
+// The first of the entries [i, end) of a row whose column is at least this one.
+template <class Integer>
+Index find_column(const Rows<Integer>& rows, Index i, Index end, Index column) {
+    // It is mostly near.
+    Index last = i;
+    for (Index step = 1; last < end && rows.column(last) < column; step *= 2) {
+        i = last + 1;
+        last += step;
+    }
+    const Integer* columns = rows.entries.column.data();
+    return std::lower_bound(columns + i, columns + std::min(last, end), column,
+                            [](Integer at, Index least) { return Index{at} < least; }) -
+           columns;
+}
+
+// Sums the products of entries in common columns of two rows: those of the shorter one are looked
+// up in the other.
 template <class A, class B>
 double row_inner_product(const Rows<A>& a, Index row_a, const Rows<B>& b, Index row_b,
                          std::array<double, 2> wa, std::array<double, 2> wb) {
-    double sum = 0.0;
     Index i = a.row_start[row_a];
-    Index j = b.row_start[row_b];
-    while (i < a.row_start[row_a + 1] && j < b.row_start[row_b + 1]) {
-        if (a.column(i) < b.column(j)) {
-            ++i;
-        } else if (b.column(j) < a.column(i)) {
-            ++j;
-        } else {
-            sum += a.value(i++, wa[0], wa[1]) * b.value(j++, wb[0], wb[1]);
+    const Index end_a = a.row_start[row_a + 1];
+    const Index start_b = b.row_start[row_b], end_b = b.row_start[row_b + 1];
+    if (end_a - i < end_b - start_b) return row_inner_product(b, row_b, a, row_a, wb, wa);
+    double sum = 0.0;
+    for (Index j = start_b; j < end_b; ++j) {
+        i = find_column(a, i, end_a, b.column(j));
+        if (i == end_a) break;
+        if (a.column(i) == b.column(j)) {
+            sum += a.value(i, wa[0], wa[1]) * b.value(j, wb[0], wb[1]);
         }
     }
     return sum;
@@ -138,11 +157,12 @@ Index CountMatrix::bytes() const {
     return total;
 }
 
-std::array<std::vector<Count>, 2> CountMatrix::row_sums() const {
+std::array<std::vector<Count>, 2> CountMatrix::row_sums(int threads) const {
     require_complete();
     std::array<std::vector<Count>, 2> sums;
     for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_rows_), 0);
-    for (const auto& block : blocks_) {
+    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
+        const CountBlock& block = blocks_[b];
         block.with_entries([&](const auto& entries) {
             for (Index r = 0; r < block.n_rows(); ++r) {
                 const Index row = block.first_row + r;
@@ -157,23 +177,41 @@ std::array<std::vector<Count>, 2> CountMatrix::row_sums() const {
                 if (!entries.second.empty()) sums[1][row] = add(entries.second);
             }
         });
-    }
+    });
     return sums;
 }
 
-std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
+std::array<std::vector<Count>, 2> CountMatrix::column_sums(int threads) const {
     require_complete();
-    std::array<std::vector<Count>, 2> sums;
-    for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_cols_), 0);
-    for (const auto& block : blocks_) {
-        block.with_entries([&](const auto& entries) {
+    using Sums = std::array<std::vector<Count>, 2>;
+    const auto make_sums = [this] {
+        Sums sums;
+        for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_cols_), 0);
+        return sums;
+    };
+    // Of each thread, added up at the end.
+    std::deque<Sums> parts;
+    std::mutex mutex;
+    const auto make_part = [&] {
+        const std::lock_guard<std::mutex> lock(mutex);
+        return &parts.emplace_back(make_sums());
+    };
+    parallel_with(static_cast<Index>(blocks_.size()), threads, make_part, [&](Index b, Sums* sums) {
+        blocks_[b].with_entries([&](const auto& entries) {
             for (std::size_t k = 0; k < entries.column.size(); ++k) {
-                sums[0][entries.column[k]] += entries.first[k];
-                if (!entries.second.empty()) sums[1][entries.column[k]] += entries.second[k];
+                (*sums)[0][entries.column[k]] += entries.first[k];
+                if (!entries.second.empty()) (*sums)[1][entries.column[k]] += entries.second[k];
             }
         });
+    });
+    Sums total = make_sums();
+    for (const Sums& part : parts) {
+        for (std::size_t channel : {0, 1}) {
+            std::transform(part[channel].begin(), part[channel].end(), total[channel].begin(),
+                           total[channel].begin(), std::plus<>());
+        }
     }
-    return sums;
+    return total;
 }
 
 double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2> weights,

@@ -53,39 +53,78 @@ struct Scatter {
 };
 
 // Products in single precision of rows [begin, end) of one block with sixteen vectors. `weights`
-// has a weight of channel 0 for each vector, then one of channel 1.
+// has a weight of channel 0 for each vector, then one of channel 1. Of kChannels = 1, all counts of
+// channel 1 are zero.
+template <int kBytes, int kChannels, class Integer>
+void multiply_channels(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
+                       const float* x, const float* weights, float* out) {
+    using Row = VectorBlock<kBytes, float>;
+    Row first_weight, second_weight;
+    first_weight.load(weights);
+    second_weight.load(weights + kSingleBlockSize);
+    for (Index r = begin; r < end; ++r) {
+        // Sums of even and of odd entries: one chain of additions would wait for its results.
+        Row first{}, first_odd{}, second{}, second_odd{};
+        const auto add = [&](Index column, float count, float other, Row& one, Row& two) {
+            Row row;
+            row.load(x + column * kSingleBlockSize);
+            one.add_product(count, row);
+            if constexpr (kChannels == 2) two.add_product(other, row);
+        };
+        rows.for_counts(
+            r, [&](const auto* column, const float* counts, const float* others, Index n) {
+                Index i = 0;
+                for (; i + 2 <= n; i += 2) {
+                    add(column[i], counts[i], others[i], first, second);
+                    add(column[i + 1], counts[i + 1], others[i + 1], first_odd, second_odd);
+                }
+                if (i < n) add(column[i], counts[i], others[i], first, second);
+            });
+        first.add(first_odd);
+        second.add(second_odd);
+        first.multiply_by(first_weight);
+        second.multiply_by(second_weight);
+        first.add(second);
+        first.store(out + (first_row + r) * kSingleBlockSize);
+    }
+}
+
+template <int kBytes, int kChannels, class Integer>
+void scatter_channels(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
+                      const float* x, const float* weights, float* out) {
+    using Row = VectorBlock<kBytes, float>;
+    Row first_weight, second_weight;
+    first_weight.load(weights);
+    second_weight.load(weights + kSingleBlockSize);
+    for (Index r = begin; r < end; ++r) {
+        Row first, second;
+        first.load(x + (first_row + r) * kSingleBlockSize);
+        second = first;
+        first.multiply_by(first_weight);
+        second.multiply_by(second_weight);
+        rows.for_counts(r,
+                        [&](const auto* column, const float* counts, const float* others, Index n) {
+                            for (Index i = 0; i < n; ++i) {
+                                float* target = out + Index{column[i]} * kSingleBlockSize;
+                                Row sum;
+                                sum.load(target);
+                                sum.add_product(counts[i], first);
+                                if constexpr (kChannels == 2) sum.add_product(others[i], second);
+                                sum.store(target);
+                            }
+                        });
+    }
+}
+
 template <class Integer>
 struct MultiplySingle {
     template <int kBytes>
     static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                     const float* x, const float* weights, float* out) {
-        VectorBlock<kBytes, float> first_weight, second_weight;
-        first_weight.load(weights);
-        second_weight.load(weights + kSingleBlockSize);
-        for (Index r = begin; r < end; ++r) {
-            // Sums of even and of odd entries: one chain of additions would wait for its results.
-            VectorBlock<kBytes, float> first{}, first_odd{}, second{}, second_odd{};
-            const auto add = [&](Index column, float count, float other, auto& one, auto& two) {
-                VectorBlock<kBytes, float> row;
-                row.load(x + column * kSingleBlockSize);
-                one.add_product(count, row);
-                two.add_product(other, row);
-            };
-            rows.for_counts(
-                r, [&](const auto* column, const float* counts, const float* others, Index n) {
-                    Index i = 0;
-                    for (; i + 2 <= n; i += 2) {
-                        add(column[i], counts[i], others[i], first, second);
-                        add(column[i + 1], counts[i + 1], others[i + 1], first_odd, second_odd);
-                    }
-                    if (i < n) add(column[i], counts[i], others[i], first, second);
-                });
-            first.add(first_odd);
-            second.add(second_odd);
-            first.multiply_by(first_weight);
-            second.multiply_by(second_weight);
-            first.add(second);
-            first.store(out + (first_row + r) * kSingleBlockSize);
+        if (rows.entries.second.empty()) {
+            multiply_channels<kBytes, 1>(rows, begin, end, first_row, x, weights, out);
+        } else {
+            multiply_channels<kBytes, 2>(rows, begin, end, first_row, x, weights, out);
         }
     }
 };
@@ -95,29 +134,20 @@ struct ScatterSingle {
     template <int kBytes>
     static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                     const float* x, const float* weights, float* out) {
-        VectorBlock<kBytes, float> first_weight, second_weight;
-        first_weight.load(weights);
-        second_weight.load(weights + kSingleBlockSize);
-        for (Index r = begin; r < end; ++r) {
-            VectorBlock<kBytes, float> first, second;
-            first.load(x + (first_row + r) * kSingleBlockSize);
-            second = first;
-            first.multiply_by(first_weight);
-            second.multiply_by(second_weight);
-            rows.for_counts(
-                r, [&](const auto* column, const float* counts, const float* others, Index n) {
-                    for (Index i = 0; i < n; ++i) {
-                        float* target = out + Index{column[i]} * kSingleBlockSize;
-                        VectorBlock<kBytes, float> sum;
-                        sum.load(target);
-                        sum.add_product(counts[i], first);
-                        sum.add_product(others[i], second);
-                        sum.store(target);
-                    }
-                });
+        if (rows.entries.second.empty()) {
+            scatter_channels<kBytes, 1>(rows, begin, end, first_row, x, weights, out);
+        } else {
+            scatter_channels<kBytes, 2>(rows, begin, end, first_row, x, weights, out);
         }
     }
 };
+
+// The weights by which a product has the counts of channel 0 alone.
+constexpr auto kFirstChannel = [] {
+    std::array<float, 2 * kSingleBlockSize> weights{};
+    std::fill_n(weights.begin(), kSingleBlockSize, 1.0F);
+    return weights;
+}();
 
 // A copy of vectors whose rows are read at random.
 template <class Real>
@@ -292,6 +322,30 @@ void CountMatrix::multiply_single(const SingleBlocks& blocks, std::span<float> o
     });
 }
 
+void CountMatrix::multiply_rows_single(std::span<const float> x,
+                                       std::span<const std::uint8_t> block_of_row,
+                                       std::span<float> out, int threads) const {
+    require_complete();
+    const std::size_t of_block = static_cast<std::size_t>(n_cols_ * kSingleBlockSize);
+    require(x.size() % of_block == 0 &&
+                out.size() == static_cast<std::size_t>(n_rows_ * kSingleBlockSize),
+            "multiply_rows_single: x must be (k, n_cols, 16) and out (n_rows, 16)");
+    require(static_cast<Index>(block_of_row.size()) == n_rows_ &&
+                std::all_of(block_of_row.begin(), block_of_row.end(),
+                            [&](auto k) { return k * of_block < x.size(); }),
+            "multiply_rows_single: block_of_row must be (n_rows), each below the number of blocks");
+    const Product<MultiplySingle> multiply_rows;
+    const auto vectors = in_huge_pages(x);
+    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
+        const CountBlock& block = blocks_[b];
+        for (Index r = 0; r < block.n_rows(); ++r) {
+            const std::size_t k = block_of_row[block.first_row + r];
+            multiply_rows(block, r, r + 1, block.first_row, vectors[0] + k * of_block,
+                          kFirstChannel.data(), out.data());
+        }
+    });
+}
+
 void CountMatrix::multiply_transposed_single(const SingleBlocks& blocks, std::span<float> out,
                                              int threads) const {
     require_complete();
@@ -319,8 +373,6 @@ void CountMatrix::multiply_gram_single(const SingleBlocks& blocks,
             "multiply_gram_single: row_weights and channels (0 or 1) must be (n_rows)");
     const Product<MultiplySingle> multiply_rows;
     const Product<ScatterSingle> scatter_rows;
-    std::array<float, 2 * kSingleBlockSize> ones{};
-    std::fill_n(ones.begin(), kSingleBlockSize, 1.0F);
     const auto vectors = in_huge_pages(blocks.vectors);
     sum_over_rows(out, threads, [&](Index first_row, Index last_row, float* copy) {
         std::array<float, kGramRows * kSingleBlockSize> per_row;
@@ -328,7 +380,7 @@ void CountMatrix::multiply_gram_single(const SingleBlocks& blocks,
             first_row, last_row, row_weights, [&](const CountBlock& block, Index begin, Index end) {
                 for (Index k = 0; k < blocks.size(); ++k) {
                     multiply_rows(block, begin, end, -begin,
-                                  vectors[0] + k * n_cols_ * kSingleBlockSize, ones.data(),
+                                  vectors[0] + k * n_cols_ * kSingleBlockSize, kFirstChannel.data(),
                                   per_row.data());
                     for (Index r = begin; r < end; ++r) {
                         const Index row = block.first_row + r;
@@ -339,7 +391,7 @@ void CountMatrix::multiply_gram_single(const SingleBlocks& blocks,
                             per_row[(r - begin) * kSingleBlockSize + v] *= weight * weights[v];
                         }
                     }
-                    scatter_rows(block, begin, end, -begin, per_row.data(), ones.data(),
+                    scatter_rows(block, begin, end, -begin, per_row.data(), kFirstChannel.data(),
                                  copy + k * n_cols_ * kSingleBlockSize);
                 }
             });

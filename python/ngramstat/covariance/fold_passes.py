@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    SINGLE_BLOCK_SIZE,
     CountMatrix,
     Documents,
     PairLabel,
@@ -133,16 +132,14 @@ class ShuffledPairs:
         Projections of documents are of single precision, as a and b are.
         """
         out = np.zeros((FOLDS, BLOCK_SIZE, BLOCK_SIZE))
-        first_channel = np.zeros((1, 2, SINGLE_BLOCK_SIZE), np.float32)
-        first_channel[:, 0] = 1.0
-        for h in (0, 1):
-            both = np.concatenate([a[h], b[h]], axis=1, dtype=np.float32)
-            (projected,) = self.counts.multiply_single(both[None], first_channel, self.threads)
-            for fold in range(h * FOLDS_PER_HALF, (h + 1) * FOLDS_PER_HALF):
-                members = self.folds == fold
-                x, y = np.split(projected[members].astype(np.float64), 2, axis=1)
-                out[fold] = (x * self.rates[members, None]).T @ y
-                out[fold] -= (a[h] * diagonals[fold][:, None]).T @ b[h]
+        both = np.concatenate([a, b], axis=2, dtype=np.float32)
+        halves = self.folds // np.uint8(FOLDS_PER_HALF)
+        projected = self.counts.multiply_rows_single(both, halves, self.threads)
+        for fold in range(FOLDS):
+            h, members = fold // FOLDS_PER_HALF, self.folds == fold
+            x, y = np.split(projected[members].astype(np.float64), 2, axis=1)
+            out[fold] = (x * self.rates[members, None]).T @ y
+            out[fold] -= (a[h] * diagonals[fold][:, None]).T @ b[h]
         return out
 
 

@@ -71,7 +71,7 @@ class Composition:
         """With weight one for both halves; without `halves`, all documents are of half 0."""
         if halves is None:
             halves = np.zeros(len(rates), np.uint8)
-        lengths = counts.row_sums()[0].astype(np.float64)
+        lengths = counts.row_sums(threads)[0].astype(np.float64)
         columns = np.stack([rates, rates * (lengths - 1.0)])
         one, two = (np.where(halves == h, columns, 0.0) for h in (0, 1))
         # c^T x: the counts of all documents weighted by one value per document.
@@ -318,11 +318,11 @@ class PairSums:
     columns: tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
     @classmethod
-    def of(cls, counts: PairCounts) -> PairSums:
+    def of(cls, counts: PairCounts, threads: int = 1) -> PairSums:
         """The sums of rows and columns of both matrices."""
         return cls(
-            (counts.within.row_sums(), counts.across.row_sums()),
-            (counts.within.column_sums(), counts.across.column_sums()),
+            (counts.within.row_sums(threads), counts.across.row_sums(threads)),
+            (counts.within.column_sums(threads), counts.across.column_sums(threads)),
         )
 
 
@@ -356,7 +356,7 @@ class PairStatistics(Covariances):
         self._counts = [counts.within]
         if across and counts.across.nnz:
             self._counts.append(counts.across)
-        sums = PairSums.of(counts) if sums is None else sums
+        sums = PairSums.of(counts, threads) if sums is None else sums
         rows, columns = sums.rows[: len(self._counts)], sums.columns[: len(self._counts)]
         # Pairs inside documents by left and by right token, (2, V) each.
         self._within_sums = rows[0], columns[0]

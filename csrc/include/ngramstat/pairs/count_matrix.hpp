@@ -90,8 +90,8 @@ class CountMatrix {
     void for_blocks(Index first_row, Index last_row, Visit&& visit) const;
 
     // Sum of the counts of each channel per row (n_rows) or per column (n_cols).
-    std::array<std::vector<Count>, 2> row_sums() const;
-    std::array<std::vector<Count>, 2> column_sums() const;
+    std::array<std::vector<Count>, 2> row_sums(int threads = 1) const;
+    std::array<std::vector<Count>, 2> column_sums(int threads = 1) const;
 
     // out (n_rows x kBlockSize) = M x, x (n_cols x kBlockSize), both row-major. Overwrites out.
     void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
@@ -114,6 +114,10 @@ class CountMatrix {
     void multiply_single(const SingleBlocks& blocks, std::span<float> out, int threads) const;
     void multiply_transposed_single(const SingleBlocks& blocks, std::span<float> out,
                                     int threads) const;
+    // out (n_rows x 16) = F x, with F the counts of channel 0, where row r is multiplied by block
+    // block_of_row[r] of x (blocks x n_cols x 16).
+    void multiply_rows_single(std::span<const float> x, std::span<const std::uint8_t> block_of_row,
+                              std::span<float> out, int threads) const;
     // Row r of F has row_weights[r] times the block's weight of channel channels[r].
     void multiply_gram_single(const SingleBlocks& blocks, std::span<const double> row_weights,
                               std::span<const std::uint8_t> channels, std::span<float> out,
