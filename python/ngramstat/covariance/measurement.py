@@ -15,6 +15,7 @@ fields; finished parts without the field are measured again.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,16 +79,17 @@ Floats = NDArray[np.float64]
 # first number leaves an error of about its square, as does a change of the second in two steps.
 _FLOOR_RESIDUAL, _FLOOR_TOLERANCE = 0.05, 1e-2
 # What is reached in single precision, for the first triplet and for the change of all values in the
-# last step: the next would leave a hundredth of it. Double precision then refines them, mostly in
-# two steps; the norm is known to the square of its tolerance, over the gap to the next value.
+# last step: the next would leave a hundredth of it. A step in double precision then gives the
+# values to the square of what the vectors lack: at this tolerance, which single precision always
+# reaches, the norm to some 1e-10, over its gap to the next value.
 _SINGLE_TOLERANCE, _SINGLE_VALUE_CHANGE = 1e-5, 1e-2
-_NORM_TOLERANCE = 1e-7
-# Of the norms of similar matrices: they are then known to some 1e-4.
-_TOLERANCE = 1e-2
-# Of the vectors of halves: a residual, or an angle in radians where the leading value stands alone.
-# The cross-fit takes any vectors of the other half: that changes it by less than a hundredth of its
-# standard error (docs/estimators.md).
-_HALF_TOLERANCE, _HALF_ANGLE = 1e-3, 0.05
+_NORM_TOLERANCE = 2e-5
+# Of the sequential norm: it is then known to some 1e-4.
+_TOLERANCE = 5e-2
+# Of the vectors of halves: a residual, or an angle in radians where the leading value stands alone,
+# of which the last half-step leaves a fraction. The cross-fit takes any vectors of the other half:
+# that changes it by less than a hundredth of its standard error (docs/estimators.md).
+_HALF_TOLERANCE, _HALF_ANGLE = 1e-3, 0.08
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix and
 # of one that is nearly the same. All searches of a lag together have the columns of one block of
 # single precision, with the four, three and three of the sequential covariances.
@@ -525,7 +527,7 @@ class LagMeasurer:
         gpu_stream: GpuPairStream | None = None,
     ) -> SolvedLag:
         """What the counts alone tell, with the parameters of `measure`."""
-        sums = None if counts is None else PairSums.of(counts)
+        sums = None if counts is None else PairSums.of(counts, self.threads)
         covariances = self._covariances(lag, counts, sums, self.vocab_mask, gpu_stream)
         # Threads of the linear algebra wait for its next small product in a loop, on the cores that
         # our own threads need.
@@ -598,7 +600,7 @@ class LagMeasurer:
             ],
         )
         triplets = leading_singular_triplets(
-            operator, k, tolerance=_NORM_TOLERANCE, start=near.right
+            operator, k, tolerance=_NORM_TOLERANCE, start=near.right, value_change=math.inf
         )
         return triplets, float(noise.values[0])
 

@@ -190,6 +190,7 @@ def leading_triplets(
             value_tolerance=search.value_tolerance,
             start=search.start,
             max_steps=search.max_steps,
+            value_change=search.value_change,
         )
         for operator, search in zip(operators, searches, strict=True)
     ]

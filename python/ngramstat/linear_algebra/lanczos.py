@@ -220,8 +220,8 @@ class SingularTriplets:
         Unit vectors.
     residual : float
         max(|A v - s u|, |A^T u - s v|) of the first triplet: a singular value lies within this
-        distance of values[0] (Weyl). Computed from the matrix itself if `verified`, else from the
-        recurrence.
+        distance of values[0] (Weyl). Computed from the matrix itself if `verified`, else a bound
+        from the recurrence.
     products : int
         Number of products with blocks.
     """
@@ -249,7 +249,7 @@ class TripletSearch:
     ----------
     k : int
         Triplets, at most `width`.
-    tolerance, value_tolerance, start, max_steps
+    tolerance, value_tolerance, start, max_steps, value_change
         As of `leading_singular_triplets`.
     width : int
         Vectors of a block, at most BLOCK_SIZE.
@@ -257,9 +257,6 @@ class TripletSearch:
         If positive, stop also when the residual of the first triplet is at most this part of the
         distance to the next singular value, which bounds the angle between its vectors and the true
         ones, in radians.
-    value_change : float
-        For k > 1, by how much of the largest value the last step may have changed any of the
-        values; what they still lack is a small part of that. Infinite: the residual alone decides.
     """
 
     k: int = 1
@@ -285,6 +282,7 @@ def leading_singular_triplets(
     value_tolerance: float = 0.0,
     start: Floats | None = None,
     max_steps: int = 60,
+    value_change: float = 1e-6,
     verified: bool = False,
 ) -> SingularTriplets:
     """The k largest singular values of an operator, with their vectors.
@@ -296,8 +294,8 @@ def leading_singular_triplets(
         At most BLOCK_SIZE (8), or the size of a small matrix if that is less.
     tolerance : float
         Stop when the residual of the first triplet is at most this, relative to the largest
-        singular value, and, for k > 1, a step changes none of the values by more than 1e-6 of the
-        largest. The error of a singular value is of the order of the squared residual over its gap.
+        singular value, and `value_change` is met. The error of a singular value is of the order of
+        the squared residual over its gap.
     value_tolerance : float
         If positive, stop also when two steps changed the largest value by at most this fraction of
         it. This is enough for noise, whose singular vectors are not needed and converge slowly.
@@ -306,6 +304,9 @@ def leading_singular_triplets(
     max_steps : int
         Stop after this many steps, whatever the residual. The vectors at the edge of a pure noise
         spectrum converge slowly; its value is known much earlier.
+    value_change : float
+        For k > 1, by how much of the largest value the last step may have changed any of the
+        values; what they still lack is a small part of that. Infinite: the residual alone decides.
     verified : bool
         Compute the residual from the result, with two more products.
 
@@ -317,7 +318,9 @@ def leading_singular_triplets(
     backend = operator.backend() if isinstance(operator, HasBackend) else HostBackend(operator)
     if is_small(operator.shape):
         return _dense(backend, operator.shape, min(k, *operator.shape))
-    search = TripletSearch(k, tolerance, value_tolerance, start, max_steps)
+    search = TripletSearch(
+        k, tolerance, value_tolerance, start, max_steps, value_change=value_change
+    )
     krylov = _Krylov(backend, operator.shape, search)
     while not krylov.converged:
         krylov.extend_left(backend.multiply(krylov.right_block))
@@ -460,6 +463,16 @@ class _Bidiagonalisation:
         """Singular value decomposition of the projected matrix: p, values, q^T."""
         return np.linalg.svd(_bidiagonal(self._diagonal, self._above[:-1]))
 
+    def svd_with_last_block(self) -> tuple[Floats, Floats, Floats]:
+        """The same with the last right block, whose product with A is not known yet.
+
+        A^T u = s v is exact for these triplets, which are nearer to those of A by half a step that
+        has been paid for. The next product would tell A v - s u: for the first triplet it is at
+        most `residuals`.
+        """
+        wide = _bidiagonal(self._diagonal, self._above)
+        return np.linalg.svd(wide, full_matrices=False)
+
     def residuals(self, p: Floats) -> Floats:
         """|A^T u - s v| of triplets with left vectors U p; A v = s u holds exactly for them.
 
@@ -502,7 +515,6 @@ class _Krylov:
         initial = _initial_vectors(shape[1], search.start, search.width, rng)
         self._space = _Bidiagonalisation(backend, initial, rng)
         self._history: list[Floats] = []
-        self._residual = np.inf
         self.converged = False
 
     @property
@@ -523,13 +535,12 @@ class _Krylov:
         """Take A^T times the last left block, and see whether that is enough."""
         self._space.extend_right(at_u)
         search = self._search
-        self._p, values, self._qt = self._space.svd()
-        self._values = values[: search.k].copy()
-        self._history.append(self._values)
+        p, values, _ = self._space.svd()
+        self._history.append(values[: search.k].copy())
         scale = max(float(values[0]), np.finfo(np.float64).tiny)
-        self._residual = float(self._space.residuals(self._p[:, :1])[0])
+        residual = float(self._space.residuals(p[:, :1])[0])
         gap = float(values[0] - values[1]) if len(values) > 1 else 0.0
-        converged = self._residual <= max(search.tolerance * scale, search.angle * gap)
+        converged = residual <= max(search.tolerance * scale, search.angle * gap)
         if search.k > 1:
             change = float(_change(self._history, 1).max())
             converged = converged and change <= search.value_change * scale
@@ -542,13 +553,14 @@ class _Krylov:
         self.converged = converged or steps == search.max_steps or exhausted
 
     def triplets(self) -> SingularTriplets:
-        """The leading triplets of the space."""
+        """The leading triplets of the space, with the last right block in it."""
         k = self._search.k
+        p, values, qt = self._space.svd_with_last_block()
         return SingularTriplets(
-            self._values,
-            self._space.left.combine(self._p[:, :k]),
-            self._space.right.combine(self._qt[:k].T),
-            self._residual,
+            values[:k].copy(),
+            self._space.left.combine(p[:, :k]),
+            self._space.right.combine(qt[:k].T),
+            float(self._space.residuals(p[:, :1])[0]),
             self._space.products,
         )
 
@@ -606,9 +618,9 @@ def orthonormal_rows(
 
 
 def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
-    """The block-bidiagonal matrix as one array."""
+    """The block-bidiagonal matrix as one array; wider than high with as many blocks above."""
     width = len(diagonal[0])
-    matrix = np.zeros((width * len(diagonal),) * 2)
+    matrix = np.zeros((width * len(diagonal), width * max(len(diagonal), len(above) + 1)))
     for j, part in enumerate(diagonal):
         matrix[j * width : (j + 1) * width, j * width : (j + 1) * width] = part
     for j, part in enumerate(above):

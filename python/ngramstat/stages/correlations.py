@@ -63,7 +63,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 6
+    version = 7
     unit = "lags"
     value = LagMeasurement
 
