@@ -100,6 +100,12 @@ struct GpuNgramCounter {
     int max_context;
 };
 
+// Of the rows or of the columns; threads are those of counts in host memory.
+template <auto kSums>
+py::array_t<Count> sums_on_gpu(const GpuCounts& c, [[maybe_unused]] int threads) {
+    return two_channels((*c.counts.*kSums)());
+}
+
 void bind_counts(py::module_& m) {
     const auto product = [](const GpuCounts& c, const Values& x, double w0, double w1,
                             bool transposed) {
@@ -122,13 +128,8 @@ void bind_counts(py::module_& m) {
         .def_property_readonly("gpu", [](const GpuCounts& c) { return c.on; })
         .def_property_readonly("nnz", [](const GpuCounts& c) { return c.counts->nnz(); })
         .def_property_readonly("nbytes", [](const GpuCounts& c) { return c.counts->bytes(); })
-        .def(
-            "row_sums", [](const GpuCounts& c, int) { return two_channels(c.counts->row_sums()); },
-            py::arg("threads") = 1)
-        .def(
-            "column_sums",
-            [](const GpuCounts& c, int) { return two_channels(c.counts->column_sums()); },
-            py::arg("threads") = 1)
+        .def("row_sums", &sums_on_gpu<&gpu::Counts::row_sums>, py::arg("threads") = 1)
+        .def("column_sums", &sums_on_gpu<&gpu::Counts::column_sums>, py::arg("threads") = 1)
         .def(
             "to_host",
             [](const GpuCounts& c, int threads) {
